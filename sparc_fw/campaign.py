@@ -1,0 +1,145 @@
+"""The science: pydantic models of the campaign file; unknown keys are errors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sparc_fw.explorers.base import ExplorerOptions
+from sparc_fw.geometry.sources import FileSource, FrameSource, LabelledSource, Source, TestSet
+from sparc_fw.labelers.base import LabelerOptions
+from sparc_fw.potentials.base import PotentialOptions
+from sparc_fw.registry import ByKind
+from sparc_fw.selectors.base import SelectorOptions
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class System(_Section):
+    """A molecule or cell that the campaign is about."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    """Name, letters, digits, '_', '.', '-'."""
+    structure: str
+    """File with the start structure (its last frame), in any format that ASE reads, relative to the campaign file."""
+    charge: int = 0
+    """Total charge, e."""
+    spin: int = Field(0, ge=0)
+    """Number of unpaired electrons (2S)."""
+
+
+class Labeling(_Section):
+    """How labels are batched and how many may fail."""
+
+    batch: int = Field(15, ge=1)
+    """Frames per label Firework."""
+    min_label_fraction: Fraction = 0.5
+    """Least fraction of an iteration's labels that must succeed for the campaign to go on."""
+
+
+class Validation(_Section):
+    """Labels held out of training, on which members are compared."""
+
+    fraction: float = Field(0.1, gt=0, lt=1)
+    """Fraction of each iteration's labels that is held out; once held out, always held out."""
+
+
+class Convergence(_Section):
+    """When an iteration concludes that it is enough, or that it got out of hand."""
+
+    max_unsure_fraction: Fraction = 0.05
+    """Candidate and failed frames together must stay below this fraction of the explored frames."""
+    patience: int = Field(1, ge=1)
+    """For so many iterations in a row."""
+    min_frames: int = Field(100, ge=1)
+    """Least number of explored frames on which convergence can be stated."""
+    min_survived_fraction: Fraction = 0.9
+    """Least fraction of the planned exploration time that the runs must have survived to call it converged."""
+    max_failed_fraction: Fraction = 0.5
+    """More failed frames than this and the iteration has exploded."""
+    max_exploded: int = Field(2, ge=1)
+    """So many exploded iterations in a row end the campaign."""
+
+
+class Budget(_Section):
+    """What the campaign may spend."""
+
+    labels: int = Field(300, ge=1)
+    """Most labels, failed ones included, the test set not."""
+    iterations: int = Field(10, ge=1)
+    """Most iterations."""
+    hours: float | None = Field(None, gt=0)
+    """Most hours of wall time since the campaign was registered; where unset, no limit."""
+
+
+class Campaign(_Section):
+    """One campaign: a reactive system, how it is labelled, learned, explored, and when it is enough."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")
+    """Unique name, which is also the campaign_id."""
+    description: str = ""
+    """One line for humans."""
+    seed: int = Field(1, ge=0, lt=2**31)
+    """All random choices derive from it."""
+    systems: list[System] = Field(min_length=1)
+    """The systems."""
+    start: list[FrameSource] = Field(min_length=1)
+    """Where the first labels come from; any mixture."""
+    labeler: Annotated[LabelerOptions, ByKind("labeler")]
+    """The reference method."""
+    labeling: Labeling = Labeling()
+    """Batches and tolerated failures."""
+    potential: Annotated[PotentialOptions, ByKind("potential")]
+    """The machine-learning potential."""
+    committee: int = Field(4, ge=2, le=32)
+    """Number of members."""
+    explorer: Annotated[ExplorerOptions, ByKind("explorer")]
+    """How the committee's first member looks for what it does not know."""
+    selector: Annotated[SelectorOptions, ByKind("selector")]
+    """Which explored frames are labelled."""
+    validation: Validation = Validation()
+    """Labels held out."""
+    convergence: Convergence = Convergence()
+    """When to stop."""
+    budget: Budget = Budget()
+    """What may be spent."""
+    test: TestSet | None = None
+    """What models are measured on."""
+
+    @model_validator(mode="after")
+    def _check_systems(self) -> Campaign:
+        names = [system.name for system in self.systems]
+        if len(set(names)) < len(names):
+            raise ValueError(f"systems: found {names}, expected every name once")
+        for source in self.sources():
+            if source.system is not None and source.system not in names:
+                raise ValueError(f"system: found {source.system!r}, expected one of {names}")
+        return self
+
+    def sources(self) -> list[Source]:
+        """Every frame source of the campaign, start and test."""
+        found: list[Source] = list(self.start)
+        if self.test is not None:
+            found += list(self.test.frames)
+            if self.test.scan is not None:
+                found.append(self.test.scan)
+        return found
+
+    def paths(self) -> list[str]:
+        """Every file that the campaign names, as written, each once."""
+        paths = [system.structure for system in self.systems]
+        paths += [source.path for source in self.sources() if isinstance(source, FileSource | LabelledSource)]
+        return list(dict.fromkeys(paths))
+
+    def system(self, name: str | None) -> System:
+        """The system of that name; the first one for None."""
+        return next(system for system in self.systems if name is None or system.name == name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able values, every default spelled out."""
+        return self.model_dump(mode="json", serialize_as_any=True)

@@ -1,0 +1,253 @@
+"""Typed records that backends return and the store keeps.
+
+Units throughout: energy eV, length Å, force eV/Å, stress eV/Å^3 (ASE's sign and Voigt order), time fs unless a
+name says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+from ase import Atoms
+
+Reason = Literal["not_converged", "timeout", "crashed", "overlap", "force_cap", "nan", "wrong_state", "bad_input"]
+REASONS: tuple[str, ...] = get_args(Reason)
+FrameClass = Literal["accurate", "candidate", "failed"]
+Verdict = Literal["continue", "converged", "exploded", "stalled", "exhausted"]
+
+
+def json_hash(value: Any) -> str:
+    """SHA-256 of a JSON-able value in canonical form (sorted keys)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def frame_hash(frame: Atoms) -> str:
+    """Content hash of a frame: species, positions and cell rounded to 1e-6 Å, periodicity, charge and spin."""
+    digest = hashlib.sha256(np.asarray(frame.numbers, dtype="<i4").tobytes())
+    periodic = np.asarray(frame.pbc, dtype=bool)
+    # The box of a molecule carries no physics, so that it must not make two labels of one.
+    cell = frame.cell.array if periodic.any() else np.zeros((3, 3))
+    for values in (frame.positions, cell):
+        # + 0.0 turns -0.0 into 0.0, whose bytes differ.
+        digest.update((np.round(values, 6) + 0.0).astype("<f8").tobytes())
+    digest.update(periodic.tobytes())
+    digest.update(f"{frame.info.get('charge', 0)},{frame.info.get('spin', 0)}".encode())
+    return digest.hexdigest()
+
+
+@dataclass
+class Label:
+    """A frame with its reference energy and forces, or the reason why there is none.
+
+    Attributes
+    ----------
+    frame : Atoms
+        The configuration; ``info`` carries ``system``, ``charge`` and ``spin`` (number of unpaired electrons).
+    energy : float or None
+        eV.
+    forces : ndarray of shape (n_atoms, 3) or None
+        eV/Å.
+    stress : ndarray of shape (6,) or None
+        eV/Å^3, only where the frame is periodic.
+    """
+
+    frame: Atoms
+    status: Literal["ok", "failed"]
+    energy: float | None = None
+    forces: np.ndarray | None = None
+    stress: np.ndarray | None = None
+    reason: Reason | None = None
+    message: str = ""
+    seconds: float = 0.0
+    attempts: int = 1
+    code: str = ""
+    version: str = ""
+    host: str = ""
+    key: str = ""
+
+
+@dataclass
+class Dataset:
+    """Labels to train on and labels held out, both in a fixed order; all are ``ok``."""
+
+    train: list[Label]
+    validation: list[Label]
+
+    @property
+    def hash(self) -> str:
+        """Hash of the label keys in order, train and validation apart."""
+        return json_hash([[label.key for label in part] for part in (self.train, self.validation)])
+
+
+@dataclass
+class TrainedModel:
+    """What a training leaves: a frozen model file and how it came about.
+
+    Attributes
+    ----------
+    file : bytes
+        The frozen model.
+    suffix : str
+        File name ending that the framework expects, with the dot.
+    elements : list of str
+        Chemical symbols in the model's own type order.
+    curve : list of dict
+        Learning curve: ``step`` and the errors that the framework printed.
+    """
+
+    file: bytes
+    suffix: str
+    elements: list[str]
+    seed: int
+    steps: int
+    seconds: float
+    framework: str
+    version: str
+    curve: list[dict[str, float]] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Trajectory:
+    """What an explorer saw.
+
+    Attributes
+    ----------
+    numbers : ndarray of shape (n_atoms,)
+    positions : ndarray of shape (n_frames, n_atoms, 3)
+        Å.
+    cells : ndarray of shape (n_frames, 3, 3)
+        Å.
+    times : ndarray of shape (n_frames,)
+        fs since the start of the run.
+    pbc : tuple of bool
+    info : dict
+        ``system``, ``charge`` and ``spin`` of the frames.
+    steps : int
+        MD steps that were really made.
+    ended : str
+        ``"completed"``, or why the run ended early, in one sentence.
+    series : dict of str to ndarray of shape (n_frames,) or longer
+        Whatever the engine wrote along the way (collective variables, temperature), by name.
+    """
+
+    numbers: np.ndarray
+    positions: np.ndarray
+    cells: np.ndarray
+    times: np.ndarray
+    pbc: tuple[bool, bool, bool]
+    info: dict[str, Any]
+    steps: int
+    ended: str = "completed"
+    seconds: float = 0.0
+    series: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def frame(self, index: int) -> Atoms:
+        """The frame at `index` as Atoms."""
+        return Atoms(
+            numbers=self.numbers,
+            positions=self.positions[index],
+            cell=self.cells[index],
+            pbc=self.pbc,
+            info=dict(self.info),
+        )
+
+
+@dataclass
+class Exploration:
+    """A trajectory with the committee's opinion of every frame of it.
+
+    Attributes
+    ----------
+    deviation : ndarray of shape (n_frames,)
+        Force deviation, eV/Å; NaN where a member gave no finite force.
+    """
+
+    campaign_id: str
+    iteration: int
+    replica: int
+    trajectory: Trajectory
+    deviation: np.ndarray
+    seed: int
+    seconds_deviation: float = 0.0
+
+
+@dataclass
+class FrameVerdict:
+    """What became of one explored frame.
+
+    Attributes
+    ----------
+    fate : str
+        ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``too_close_in_time``,
+        ``too_similar``, ``over_cap``.
+    """
+
+    replica: int
+    index: int
+    deviation: float
+    frame_class: FrameClass
+    fate: str
+
+
+@dataclass
+class Selection:
+    """All that an iteration's selection concluded; written down before anything is done about it."""
+
+    campaign_id: str
+    iteration: int
+    frames: list[FrameVerdict]
+    picks: list[Atoms]
+    fractions: dict[str, float]
+    counts: dict[str, int]
+    quantiles: dict[str, float]
+    """Quantiles of the force deviation over all finite frames, eV/Å, keyed ``"0.05"`` … ``"1.0"``."""
+    window: tuple[float, float]
+    verdict: Verdict
+    sentence: str
+    go_on: bool
+    """Whether the next iteration is to be appended."""
+
+
+@dataclass
+class Errors:
+    """Root-mean-square errors on a fixed set of labels.
+
+    Attributes
+    ----------
+    force_rmse : float
+        Over all components, eV/Å.
+    energy_rmse : float
+        Per atom, eV/atom.
+    """
+
+    force_rmse: float
+    energy_rmse: float
+    frames: int
+
+
+@dataclass
+class Report:
+    """What the members of an iteration's committee can do, against labels they never saw.
+
+    Attributes
+    ----------
+    members : list of dict
+        Per member: ``validation``, ``test`` (`Errors` as dict or None), ``scan_rmse`` (eV or None), ``scan`` (energies
+        along the scan, eV, or None).
+    best : int
+        Member with the least validation force error.
+    """
+
+    campaign_id: str
+    iteration: int
+    members: list[dict[str, Any]]
+    best: int
+    seconds: float = 0.0

@@ -1,0 +1,1 @@
+"""Ways to look for unknown configurations: one file per engine or method."""

@@ -1,0 +1,1 @@
+"""Building structures and start frames."""

@@ -1,0 +1,117 @@
+"""Where frames come from before there is a potential: the options that a campaign file can state."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sparc_fw.labelers.base import LabelerOptions
+from sparc_fw.registry import ByKind
+
+AtomIndex = Annotated[int, Field(ge=0)]
+
+
+class Source(BaseModel):
+    """Common to all sources."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    system: str | None = None
+    """Name of the system that the frames belong to; the first one where unset."""
+
+
+class FileSource(Source):
+    """Unlabelled frames from a file that ASE reads."""
+
+    kind: Literal["file"]
+    path: str
+    """File, relative to the campaign file."""
+    index: str = ":"
+    """Which frames, as ASE writes it: ':' for all, '::10' for every tenth."""
+
+
+class LabelledSource(Source):
+    """Frames with energy and forces that were computed with the campaign's labeler settings already."""
+
+    kind: Literal["labelled"]
+    path: str
+    """File that ASE reads with energy (eV) and forces (eV/Å), relative to the campaign file."""
+    index: str = ":"
+    """Which frames, as ASE writes it."""
+
+
+class ScanSource(Source):
+    """A rigid scan of a distance, angle or dihedral of the system's structure."""
+
+    kind: Literal["scan"]
+    atoms: list[AtomIndex] = Field(min_length=2, max_length=4)
+    """Two atoms for a distance, three for an angle, four for a dihedral; counted from 0."""
+    first: float
+    """First value, Å or degrees."""
+    last: float
+    """Last value, Å or degrees."""
+    points: int = Field(ge=1)
+    """Number of frames, evenly spaced, both ends included."""
+    moving: list[AtomIndex] | None = None
+    """Atoms that move; where unset, those on the last atom's side of the bond before it."""
+
+
+class DisplacementSource(Source):
+    """The system's structure with every coordinate displaced at random."""
+
+    kind: Literal["displacements"]
+    amplitude_A: float = Field(0.05, gt=0)
+    """Largest displacement along each axis, uniform in ±amplitude, Å."""
+    frames: int = Field(ge=1)
+    """Number of frames."""
+
+
+class DynamicsSource(Source):
+    """Frames of Langevin dynamics with a cheap driver, the most different ones kept."""
+
+    kind: Literal["dynamics"]
+    driver: Annotated[LabelerOptions, ByKind("labeler")]
+    """What drives the dynamics: any labeler that offers a calculator, such as xtb."""
+    starts: ScanSource | None = None
+    """One run from each frame of this scan; where unset, one run from the structure."""
+    temperature_K: list[Annotated[float, Field(gt=0)]] = Field([700.0], min_length=1)
+    """Temperatures; every start is run at each of them, K."""
+    duration_ps: float = Field(1.0, gt=0)
+    """Length of each run, ps."""
+    timestep_fs: float = Field(0.5, gt=0)
+    """MD time step, fs."""
+    friction_per_ps: float = Field(10.0, gt=0)
+    """Langevin friction, 1/ps."""
+    sample_every_fs: float = Field(5.0, gt=0)
+    """Time between the frames to choose from, fs."""
+    frames: int = Field(ge=1)
+    """Number of frames kept, over all runs."""
+    choose: Literal["even", "diverse"] = "diverse"
+    """Evenly in time, or farthest points in sorted interatomic distances."""
+    within_A: float | None = Field(None, gt=0)
+    """Frames with an atom farther than this from its nearest neighbour are left out; where unset, none."""
+
+
+FrameSource = Annotated[
+    FileSource | LabelledSource | ScanSource | DisplacementSource | DynamicsSource, Field(discriminator="kind")
+]
+
+
+class TestSet(BaseModel):
+    """What every model is measured on; never trained on, not counted in the label budget."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    __test__ = False  # no pytest class
+
+    frames: list[FrameSource] = []
+    """Frames of the test set; those without labels are labelled once at the start."""
+    scan: ScanSource | None = None
+    """A scan whose energies along the coordinate are compared with the labeler's."""
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> TestSet:
+        if not self.frames and self.scan is None:
+            raise ValueError("expected 'frames', 'scan' or both")
+        return self

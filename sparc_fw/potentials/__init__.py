@@ -1,0 +1,1 @@
+"""Trainable potentials: one file per framework."""

@@ -1,0 +1,88 @@
+"""The interface of trainable potentials."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from ase.calculators.calculator import Calculator
+
+from sparc_fw.backend import Backend, Options
+from sparc_fw.documents import Dataset, TrainedModel
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total); cheap, may be called often."""
+
+
+class PotentialOptions(Options):
+    """Options that every potential has."""
+
+
+PotentialOptionsType = TypeVar("PotentialOptionsType", bound=PotentialOptions)
+
+
+class Evaluator(ABC):
+    """A loaded model."""
+
+    @abstractmethod
+    def evaluate(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        cells: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Energies and forces of many frames of the same composition, in large batches.
+
+        Parameters
+        ----------
+        numbers : ndarray of shape (n_atoms,)
+            Atomic numbers.
+        positions : ndarray of shape (n_frames, n_atoms, 3)
+            Å.
+        cells : ndarray of shape (n_frames, 3, 3) or None
+            Å; None for molecules.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_frames,)
+            eV.
+        forces : ndarray of shape (n_frames, n_atoms, 3)
+            eV/Å.
+        """
+
+
+class Potential(Backend[PotentialOptionsType]):
+    """Trains, loads and hands models to engines."""
+
+    @abstractmethod
+    def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
+        """Train one member in `directory` (empty, the caller's) and return the frozen model.
+
+        Raises
+        ------
+        TrainingDiverged
+            If the errors became NaN.
+        StageFailed
+            If the framework failed otherwise, with its own last lines.
+        """
+
+    @abstractmethod
+    def load(self, model: Path) -> Evaluator:
+        """Load a frozen model for batched evaluation."""
+
+    @abstractmethod
+    def calculator(self, model: Path) -> Calculator:
+        """An ASE calculator of a frozen model."""
+
+    @abstractmethod
+    def lammps_lines(self, model: Path, elements: Sequence[str]) -> list[str]:
+        """LAMMPS input lines (``pair_style``, ``pair_coeff``) for atom types numbered as `elements`.
+
+        Raises
+        ------
+        StageFailed
+            If the model does not know one of the elements.
+        """

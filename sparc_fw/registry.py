@@ -1,0 +1,63 @@
+"""kind -> backend class, open to third parties by entry points.
+
+A package adds a labeler by an entry point in the group ``sparc_fw.labeler`` (likewise ``sparc_fw.potential``,
+``sparc_fw.explorer``, ``sparc_fw.selector``) whose name is the kind and whose object is a `Backend` subclass.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from sparc_fw.backend import Backend
+
+Group = Literal["labeler", "potential", "explorer", "selector"]
+
+BUILT_IN: dict[Group, dict[str, str]] = {
+    "labeler": {
+        "pyscf": "sparc_fw.labelers.pyscf:PySCFLabeler",
+        "xtb": "sparc_fw.labelers.xtb:XTBLabeler",
+    },
+    "potential": {"deepmd": "sparc_fw.potentials.deepmd:DeepMDPotential"},
+    "explorer": {
+        "lammps": "sparc_fw.explorers.lammps:LAMMPSExplorer",
+        "ase_md": "sparc_fw.explorers.ase_md:ASEExplorer",
+    },
+    "selector": {"trust_window": "sparc_fw.selectors.trust_window:TrustWindow"},
+}
+
+
+@cache
+def backend_classes(group: Group) -> dict[str, type[Backend[Any]]]:
+    """All known backends of a group, by kind; third parties' come after the package's own.
+
+    Raises
+    ------
+    ValueError
+        If a third party's entry point takes a kind that is built in.
+    """
+    classes: dict[str, type[Backend[Any]]] = {}
+    for kind, location in BUILT_IN[group].items():
+        module, name = location.split(":")
+        classes[kind] = getattr(importlib.import_module(module), name)
+    for point in entry_points(group=f"sparc_fw.{group}"):
+        if point.name in classes:
+            raise ValueError(f"entry point {point.value} takes the {group} kind '{point.name}', which exists already")
+        classes[point.name] = point.load()
+    return classes
+
+
+class ByKind:
+    """Pydantic annotation: the options of whichever backend of `group` the key ``kind`` names."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices = {kind: handler.generate_schema(cls.Options) for kind, cls in backend_classes(self.group).items()}
+        return core_schema.tagged_union_schema(choices=choices, discriminator="kind")

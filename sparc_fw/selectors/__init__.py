@@ -1,0 +1,1 @@
+"""Ways to choose what is labelled: one file per idea."""

@@ -1,0 +1,124 @@
+"""The machine: where MongoDB is, which commands and how many threads; never science.
+
+Each value comes from, in this order: an environment variable ``SPARC_FW_<NAME>``; ``sparc_fw.yaml`` found the way
+FireWorks finds its files (the working directory, then ``~/.fireworks``); the default.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from sparc_fw.errors import InputError
+
+FILE_NAME = "sparc_fw.yaml"
+PREFIX = "SPARC_FW_"
+
+
+def find_file(name: str) -> Path | None:
+    """Find a configuration file as FireWorks does: the working directory, then ``~/.fireworks``."""
+    for folder in (Path.cwd(), Path.home() / ".fireworks"):
+        if (folder / name).is_file():
+            return folder / name
+    return None
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """Values of ``sparc_fw.yaml``."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        path = find_file(FILE_NAME)
+        if path is None:
+            return {}
+        try:
+            values = yaml.safe_load(path.read_text()) or {}
+        except yaml.YAMLError as error:
+            raise InputError(f"{path}: not valid YAML: {error}") from error
+        if not isinstance(values, dict):
+            raise InputError(f"{path}: found {type(values).__name__}, expected 'key: value' lines")
+        return values
+
+
+class Settings(BaseSettings):
+    """Settings of this machine."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    launchpad_file: Path | None = None
+    """FireWorks' ``my_launchpad.yaml``; where unset, found as FireWorks finds it."""
+    mongo_uri: str | None = None
+    """URI of a MongoDB, instead of a launchpad file."""
+    database: str = "sparc_fw"
+    """Database used with ``mongo_uri`` and with the embedded server."""
+    data_dir: Path = Path("~/.local/share/sparc_fw").expanduser()
+    """Data, pid and port of the embedded MongoDB."""
+    mongod_command: str | None = None
+    """A mongod executable for the embedded server; where unset, the one of the extra ``mongod``, then PATH."""
+    lmp_command: str = "lmp"
+    """LAMMPS executable."""
+    threads: int = Field(1, ge=1)
+    """Threads of one label, training or run; 1 repeats to the bit."""
+    ping_seconds: int = Field(30, ge=1)
+    """How often a running Firework says that it lives (FireWorks' PING_TIME_SECS), s."""
+    chapter_nodes: int = Field(1000, ge=1)
+    """A Workflow that would pass this many Fireworks is followed by a new one of the same campaign."""
+    mongo_patience_seconds: float = Field(120.0, ge=0)
+    """How long a running task waits for a MongoDB that went away, s."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the file behind the environment."""
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+
+def load_settings() -> Settings:
+    """Read the settings of this machine.
+
+    Raises
+    ------
+    InputError
+        Names the variable or file with a wrong value.
+    """
+    # The tests' own variable is no setting.
+    known = [*(PREFIX + name.upper() for name in Settings.model_fields), "SPARC_FW_TEST_DATA"]
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable not in known:
+            raise InputError(f"{variable}: no such setting; expected one of {', '.join(known)}")
+    try:
+        return Settings()
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0])
+        where = PREFIX + name.upper() if PREFIX + name.upper() in os.environ else str(find_file(FILE_NAME))
+        raise InputError(f"{where}: {name}: found {problem['input']!r}: {problem['msg']}") from error
+
+
+def origins(settings: Settings) -> dict[str, tuple[Any, str]]:
+    """Each setting's value and where it came from."""
+    path = find_file(FILE_NAME)
+    in_file = (yaml.safe_load(path.read_text()) or {}) if path else {}
+    result: dict[str, tuple[Any, str]] = {}
+    for name in Settings.model_fields:
+        if PREFIX + name.upper() in os.environ:
+            origin = f"environment {PREFIX}{name.upper()}"
+        elif name in in_file:
+            origin = str(path)
+        else:
+            origin = "default"
+        result[name] = (getattr(settings, name), origin)
+    return result
