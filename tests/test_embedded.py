@@ -31,6 +31,7 @@ def client(uri: str) -> MongoClient[dict[str, Any]]:
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def test_start_answers_and_stop_ends_the_process(mongo: EmbeddedMongo) -> None:
@@ -73,7 +74,7 @@ def _journaled() -> Any:
 
 def test_pid_of_another_process_is_not_taken_for_mongod(mongo: EmbeddedMongo) -> None:
     mongo.data_dir.mkdir()
-    (mongo.data_dir / "mongod.json").write_text(json.dumps({"pid": os.getpid(), "port": 1}))
+    (mongo.data_dir / "mongod.json").write_text(json.dumps({"pid": os.getpid(), "port": 1, "lent": False}))
     assert mongo.status() is None
     assert not mongo.stop()
 
@@ -101,7 +102,7 @@ def test_pid_and_port_are_for_this_user_only(mongo: EmbeddedMongo) -> None:
     server = mongo.start()
     remembered = mongo.data_dir / "mongod.json"
     assert remembered.stat().st_mode & 0o777 == 0o600
-    assert json.loads(remembered.read_text()) == {"port": server.port, "pid": server.pid}
+    assert json.loads(remembered.read_text()) == {"port": server.port, "pid": server.pid, "lent": False}
     assert mongo.data_dir.stat().st_mode & 0o777 == 0o700
     assert not Path(f"/tmp/mongodb-{server.port}.sock").exists()
 
@@ -144,3 +145,18 @@ def test_missing_wheel_names_the_extra(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("sparc_fw.embedded.find_command", lambda command: None)
     with pytest.raises(MissingDependency, match=r"sparc_fw\[mongod\]"):
         EmbeddedMongo(tmp_path).start()
+
+
+def test_lent_server_ends_with_its_last_user(mongo: EmbeddedMongo) -> None:
+    with mongo.lend() as first:
+        with EmbeddedMongo(mongo.data_dir).lend() as second:
+            assert second == first
+        assert mongo.status() == first
+    assert mongo.status() is None
+
+
+def test_started_server_outlives_its_users(mongo: EmbeddedMongo) -> None:
+    server = mongo.start()
+    with mongo.lend() as lent:
+        assert lent == server
+    assert mongo.status() == server
