@@ -14,6 +14,8 @@ from ase.calculators.calculator import Calculator
 
 from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import Label, Reason, frame_hash, json_hash
+from sparc_fw.errors import InputError
+from sparc_fw.geometry.overlap import describe_overlap
 
 
 class LabelerOptions(Options):
@@ -40,6 +42,33 @@ class LabelError(Exception):
         super().__init__(message)
         self.reason = reason
         self.attempts = attempts
+
+
+def charge_and_spin(frame: Atoms) -> tuple[int, int]:
+    """Total charge (e) and number of unpaired electrons of a frame, from its ``info``; 0 where it does not say."""
+    return int(frame.info.get("charge", 0)), int(frame.info.get("spin", 0))
+
+
+def check_electrons(frame: Atoms) -> int:
+    """Check that the electrons of a frame can have its spin; returns the number of unpaired electrons.
+
+    Closed cores (of pseudopotentials and of tight binding) hold even numbers of electrons, so that all electrons can
+    be counted.
+
+    Raises
+    ------
+    InputError
+        If the parity is wrong or there are not so many electrons.
+    """
+    charge, spin = charge_and_spin(frame)
+    electrons = int(frame.numbers.sum()) - charge
+    if electrons < 1 or not 0 <= spin <= electrons or (electrons - spin) % 2:
+        raise InputError(
+            f"spin: found {spin} unpaired electrons for {frame.get_chemical_formula()} with charge {charge}, which has "
+            f"{electrons} electrons; expected an {'odd' if electrons % 2 else 'even'} number up to "
+            f"{max(electrons, 0)}: change 'spin' or 'charge' of the system"
+        )
+    return spin
 
 
 class Labeler(Backend[LabelerOptionsType]):
@@ -99,6 +128,7 @@ class Labeler(Backend[LabelerOptionsType]):
             "key": self.key(frame),
         }
         try:
+            self._refuse_broken(frame)
             energy, forces, stress, attempts = self.calculate(frame)
             if not (np.isfinite(energy) and np.isfinite(forces).all()):
                 raise LabelError("nan", "energy or forces are not finite", attempts)
@@ -120,6 +150,15 @@ class Labeler(Backend[LabelerOptionsType]):
             seconds=time.perf_counter() - started,
             **common,
         )
+
+    @staticmethod
+    def _refuse_broken(frame: Atoms) -> None:
+        """Raise `LabelError` for a frame on which no code is worth starting."""
+        if not np.isfinite(frame.positions).all():
+            raise LabelError("bad_input", "positions are not finite", attempts=0)
+        overlap = describe_overlap(frame)
+        if overlap is not None:
+            raise LabelError("overlap", overlap, attempts=0)
 
     def label_all(self, frames: Sequence[Atoms], done: Callable[[int], None] | None = None) -> Iterator[Label]:
         """Label frames one after the other, yielding each as soon as it is there."""

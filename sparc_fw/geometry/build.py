@@ -1,0 +1,261 @@
+"""From the sources that a campaign states to its first frames."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from sparc_fw.campaign import Campaign, System
+from sparc_fw.documents import Label
+from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.geometry.dynamics import dynamics_frames, samples_per_run
+from sparc_fw.geometry.files import Files
+from sparc_fw.geometry.overlap import describe_overlap
+from sparc_fw.geometry.scan import scan_frames
+from sparc_fw.geometry.sources import (
+    DisplacementSource,
+    DynamicsSource,
+    FileSource,
+    LabelledSource,
+    ScanSource,
+    Source,
+)
+from sparc_fw.labelers.base import Labeler, LabelerOptions
+from sparc_fw.registry import backend_classes
+from sparc_fw.seeds import derive_seed
+from sparc_fw.settings import Settings
+
+FROM_FILE = "file"
+"""``code`` of a label that the campaign brought along."""
+
+
+@dataclass
+class Built:
+    """The frames of some sources.
+
+    Attributes
+    ----------
+    entries : list of Atoms or Label
+        In the order of the sources: a frame that is to be labelled, or a label that a file brought.
+    dropped : dict of str to int
+        Frames that were left out, by reason: ``overlap``, ``duplicate``, ``driver_failed``, ``apart``.
+    """
+
+    entries: list[Atoms | Label] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> list[Atoms]:
+        """The entries that are to be labelled."""
+        return [entry for entry in self.entries if isinstance(entry, Atoms)]
+
+    @property
+    def labels(self) -> list[Label]:
+        """The entries that are labels already."""
+        return [entry for entry in self.entries if isinstance(entry, Label)]
+
+
+def structure_of(campaign: Campaign, files: Files, name: str | None = None) -> Atoms:
+    """Start structure of a system (the first one for None), with system, charge and spin in its ``info``."""
+    system = campaign.system(name)
+    return _named(files.frames(system.structure, "-1")[0], system)
+
+
+def build_frames(
+    sources: Sequence[Source],
+    campaign: Campaign,
+    files: Files,
+    labeler: Labeler[Any],
+    settings: Settings,
+    seed: int,
+) -> Built:
+    """Make the frames of `sources`, in their order; a frame that came before or has overlapping atoms is dropped.
+
+    Parameters
+    ----------
+    labeler : Labeler
+        The campaign's, whose key tells whether two frames are one.
+    seed : int
+        Every random choice derives from it and from the source's place.
+
+    Raises
+    ------
+    InputError
+        If a source cannot be built from its file or structure.
+    StageFailed
+        If dynamics left no frame at all.
+    """
+    dropped: Counter[str] = Counter()
+    built = Built()
+    seen: set[str] = set()
+    for place, source in enumerate(sources):
+        for entry in _entries(source, campaign, files, labeler, settings, derive_seed(seed, place), dropped):
+            frame = entry.frame if isinstance(entry, Label) else entry
+            key = labeler.key(frame)
+            if key in seen:
+                dropped["duplicate"] += 1
+            elif describe_overlap(frame) is not None:
+                dropped["overlap"] += 1
+            else:
+                seen.add(key)
+                built.entries.append(entry)
+    built.dropped = {reason: count for reason, count in sorted(dropped.items()) if count}
+    return built
+
+
+def check_sources(campaign: Campaign, files: Files, labeler: Labeler[Any]) -> None:
+    """Check all sources of a campaign without running anything.
+
+    Raises
+    ------
+    InputError
+        If a frame can never be labelled, a scan does not fit its structure, numbers are missing in a labelled file, a
+        driver cannot run, or the start frames alone pass the label budget.
+    """
+    for system in campaign.systems:
+        frame = structure_of(campaign, files, system.name)
+        _check_frame(labeler, frame, f"system {system.name}, {system.structure}")
+        overlap = describe_overlap(frame)
+        if overlap is not None:
+            raise InputError(f"{system.structure}: {overlap}")
+    for source in campaign.sources():
+        if isinstance(source, FileSource | LabelledSource):
+            for number, frame in enumerate(_cheap_frames(source, campaign, files, labeler)):
+                _check_frame(labeler, frame, f"{source.path} {source.index!r}, frame {number}")
+        elif isinstance(source, ScanSource):
+            # A scan that does not fit its structure says so when it is built.
+            scan_frames(structure_of(campaign, files, source.system), source)
+        if isinstance(source, DynamicsSource):
+            _check_dynamics(source, structure_of(campaign, files, source.system), labeler.settings)
+    asked = sum(_frame_count(source, files) for source in campaign.start)
+    if asked > campaign.budget.labels:
+        raise InputError(
+            f"start: found {asked} frames to label, expected at most budget.labels = {campaign.budget.labels}; "
+            "ask for fewer start frames or raise the budget"
+        )
+
+
+def make_driver(options: LabelerOptions, settings: Settings) -> Labeler[Any]:
+    """The labeler that drives dynamics, from its options."""
+    driver = backend_classes("labeler")[options.kind](options, settings)
+    assert isinstance(driver, Labeler)
+    return driver
+
+
+def _entries(
+    source: Source,
+    campaign: Campaign,
+    files: Files,
+    labeler: Labeler[Any],
+    settings: Settings,
+    seed: int,
+    dropped: Counter[str],
+) -> Sequence[Atoms | Label]:
+    structure = structure_of(campaign, files, source.system)
+    if isinstance(source, DynamicsSource):
+        starts = scan_frames(structure, source.starts) if source.starts is not None else [structure]
+        calculator = make_driver(source.driver, settings).calculator(structure.info["charge"], structure.info["spin"])
+        frames, lost = dynamics_frames(starts, source, calculator, seed)
+        dropped.update(lost)
+        return frames
+    if isinstance(source, DisplacementSource):
+        random = np.random.default_rng(seed)
+        return [_displaced(structure, source.amplitude_A, random) for _ in range(source.frames)]
+    if isinstance(source, LabelledSource):
+        system = campaign.system(source.system)
+        found = files.frames(source.path, source.index)
+        return [_label(source.path, number, frame, system, labeler) for number, frame in enumerate(found)]
+    return _cheap_frames(source, campaign, files, labeler)
+
+
+def _cheap_frames(source: Source, campaign: Campaign, files: Files, labeler: Labeler[Any]) -> list[Atoms]:
+    """Frames of a source that cost nothing and are the same every time."""
+    system = campaign.system(source.system)
+    if isinstance(source, ScanSource):
+        return scan_frames(structure_of(campaign, files, source.system), source)
+    if isinstance(source, FileSource):
+        return [_named(frame, system) for frame in files.frames(source.path, source.index)]
+    if isinstance(source, LabelledSource):
+        found = files.frames(source.path, source.index)
+        return [_label(source.path, number, frame, system, labeler).frame for number, frame in enumerate(found)]
+    raise TypeError(f"no frames are known to come from {type(source).__name__}")
+
+
+def _named(frame: Atoms, system: System) -> Atoms:
+    """A frame without numbers, with the system's name, charge and spin."""
+    info = {"system": system.name, "charge": system.charge, "spin": system.spin}
+    return Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
+
+
+def _displaced(structure: Atoms, amplitude: float, random: np.random.Generator) -> Atoms:
+    frame = structure.copy()
+    frame.positions += random.uniform(-amplitude, amplitude, frame.positions.shape)
+    return frame
+
+
+def _label(path: str, number: int, found: Atoms, system: System, labeler: Labeler[Any]) -> Label:
+    """The label that a file holds."""
+    results = found.calc.results if found.calc is not None else {}
+    missing = [name for name in ("energy", "forces") if not np.isfinite(results.get(name, np.nan)).all()]
+    if missing:
+        raise InputError(
+            f"{path}: frame {number}: found no finite {' and no finite '.join(missing)}, expected a labelled frame "
+            "with energy (eV) and forces (eV/Å); use 'kind: file' for frames that are to be labelled"
+        )
+    frame = _named(found, system)
+    stress = np.asarray(results["stress"], dtype=float) if "stress" in results and frame.pbc.any() else None
+    return Label(
+        frame=frame,
+        status="ok",
+        energy=float(results["energy"]),
+        forces=np.asarray(results["forces"], dtype=float),
+        stress=stress,
+        code=FROM_FILE,
+        attempts=0,
+        key=labeler.key(frame),
+    )
+
+
+def _check_frame(labeler: Labeler[Any], frame: Atoms, where: str) -> None:
+    try:
+        labeler.check(frame)
+    except InputError as error:
+        # The same error class, so that a missing package stays one.
+        raise type(error)(f"{where}: {error}") from error
+
+
+def _check_dynamics(source: DynamicsSource, structure: Atoms, settings: Settings) -> None:
+    driver = make_driver(source.driver, settings)
+    missing = driver.missing()
+    if missing:
+        raise MissingDependency(f"dynamics: driver: {missing[0]}")
+    _check_frame(driver, structure, "dynamics: driver")
+    if source.starts is not None:
+        scan_frames(structure, source.starts)
+    try:
+        driver.calculator(structure.info["charge"], structure.info["spin"])
+    except NotImplementedError as error:
+        raise InputError(f"dynamics: driver: {error}; expected one that can, such as 'kind: xtb'") from error
+    runs = (source.starts.points if source.starts is not None else 1) * len(source.temperature_K)
+    offered = runs * samples_per_run(source)
+    if source.frames > offered:
+        raise InputError(
+            f"dynamics: frames: found {source.frames}, expected at most {offered}: {runs} run(s) of "
+            f"{source.duration_ps:g} ps, one frame every {source.sample_every_fs:g} fs"
+        )
+
+
+def _frame_count(source: Source, files: Files) -> int:
+    """Frames of a source that need a label, before any are dropped."""
+    if isinstance(source, FileSource):
+        return len(files.frames(source.path, source.index))
+    if isinstance(source, ScanSource):
+        return source.points
+    if isinstance(source, DisplacementSource | DynamicsSource):
+        return source.frames
+    return 0

@@ -1,0 +1,142 @@
+"""Start frames from dynamics with a cheap driver."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator, CalculatorError
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+
+from sparc_fw.errors import StageFailed
+from sparc_fw.geometry.descriptor import distance_blocks, farthest_points, sorted_distances
+from sparc_fw.geometry.overlap import overlapping
+from sparc_fw.geometry.sources import DynamicsSource
+from sparc_fw.labelers.base import charge_and_spin
+from sparc_fw.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the driver: where it starts and how hot."""
+
+    start: Atoms
+    temperature_K: float
+    seed: int
+
+
+def samples_per_run(source: DynamicsSource) -> int:
+    """Frames that a run offers to choose from; the start is none of them."""
+    return max(1, round(source.duration_ps * 1000 / source.sample_every_fs))
+
+
+def dynamics_frames(
+    starts: list[Atoms], source: DynamicsSource, driver: Calculator, seed: int
+) -> tuple[list[Atoms], Counter[str]]:
+    """Run every start at every temperature and choose among all frames.
+
+    Parameters
+    ----------
+    starts : list of Atoms
+        Of one composition.
+    driver : Calculator
+        Reset before each run, so that no run depends on the one before it.
+    seed : int
+        Each run's own seed derives from it and from the run's place.
+
+    Returns
+    -------
+    frames : list of Atoms
+        In the order of choice.
+    dropped : Counter
+        Frames that were lost, by reason: ``driver_failed``, ``overlap``, ``apart``.
+
+    Raises
+    ------
+    StageFailed
+        If no frame is left to choose from.
+    """
+    dropped: Counter[str] = Counter()
+    places = []
+    failure = ""
+    for number, start in enumerate(starts):
+        for rank, temperature in enumerate(source.temperature_K):
+            run = Run(start, temperature, derive_seed(seed, number, rank))
+            found, ended = _positions(run, source, driver)
+            if ended:
+                failure = f"from start {number} at {temperature:g} K: {ended}"
+                dropped["driver_failed"] += samples_per_run(source) - len(found)
+            places.append(found)
+    pool = np.concatenate(places)
+    pool = pool[_usable(starts[0], pool, source, dropped)]
+    if not len(pool):
+        raise StageFailed(
+            f"dynamics: no frame is left of {len(places)} run(s) with {source.driver.kind}: {dict(dropped)}; {failure}"
+        )
+    return [_moved(starts[0], pool[row]) for row in _choose(starts[0], pool, source)], dropped
+
+
+def _positions(run: Run, source: DynamicsSource, driver: Calculator) -> tuple[np.ndarray, str]:
+    """Positions of a Langevin run, shape (n_samples, n_atoms, 3), and why it ended early (or nothing)."""
+    atoms = run.start.copy()
+    driver.reset()
+    atoms.calc = driver
+    random = np.random.default_rng(run.seed)
+    MaxwellBoltzmannDistribution(atoms, temperature_K=run.temperature_K, rng=random)
+    langevin = Langevin(
+        atoms,
+        timestep=source.timestep_fs * units.fs,
+        temperature_K=run.temperature_K,
+        friction=source.friction_per_ps / (1000 * units.fs),
+        fixcm=False,
+        rng=random,
+    )
+    steps = max(1, round(source.sample_every_fs / source.timestep_fs))
+    places: list[np.ndarray] = []
+    ended = ""
+    try:
+        for _ in range(samples_per_run(source)):
+            langevin.run(steps)
+            if not np.isfinite(atoms.positions).all():
+                ended = "positions are not finite"
+                break
+            places.append(atoms.positions.copy())
+    except (CalculatorError, RuntimeError) as error:
+        ended = f"{type(error).__name__}: {error}"
+    return np.array(places).reshape(-1, len(atoms), 3), ended
+
+
+def _usable(start: Atoms, pool: np.ndarray, source: DynamicsSource, dropped: Counter[str]) -> np.ndarray:
+    """Mask of the frames without overlap and with every atom near another one."""
+    cells = np.broadcast_to(start.cell.array, (len(pool), 3, 3))
+    pbc = tuple(start.pbc)
+    overlaps = overlapping(start.numbers, pool, cells, pbc)
+    dropped["overlap"] += int(overlaps.sum())
+    apart = np.zeros(len(pool), dtype=bool)
+    if source.within_A is not None:
+        first, second = np.triu_indices(len(start), 1)
+        for part, distances in distance_blocks(pool, cells, pbc):
+            nearest = np.stack(
+                [distances[:, (first == atom) | (second == atom)].min(axis=1) for atom in range(len(start))]
+            )
+            apart[part] = (nearest > source.within_A).any(axis=0)
+        apart &= ~overlaps
+        dropped["apart"] += int(apart.sum())
+    return ~(overlaps | apart)
+
+
+def _choose(start: Atoms, pool: np.ndarray, source: DynamicsSource) -> list[int]:
+    if source.choose == "even":
+        count = min(source.frames, len(pool))
+        return [int(row) for row in np.linspace(0, len(pool) - 1, count).round()]
+    cells = np.broadcast_to(start.cell.array, (len(pool), 3, 3))
+    return farthest_points(sorted_distances(start.numbers, pool, cells, tuple(start.pbc)), source.frames)
+
+
+def _moved(start: Atoms, places: np.ndarray) -> Atoms:
+    charge, spin = charge_and_spin(start)
+    info = {**start.info, "charge": charge, "spin": spin}
+    return Atoms(start.numbers, places, cell=start.cell, pbc=start.pbc, info=info)

@@ -1,0 +1,154 @@
+"""The frames of each file that a campaign names, so that workers need no shared file system."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read
+from ase.io.formats import string2index
+
+from sparc_fw.encoding import frame_info, pack_arrays, pack_frames, unpack_arrays, unpack_frames
+from sparc_fw.errors import InputError
+
+_WIDTHS = {"energy": 1, "forces": 3, "stress": 6}
+"""Numbers that are kept (eV, eV/Å, eV/Å^3) and how many make one row; forces have a row per atom."""
+
+
+class Files:
+    """Frames by file, with energy, forces and stress where the file has them.
+
+    Parameters
+    ----------
+    contents : mapping of str to list of Atoms
+        All frames of each file, by its path as the campaign writes it.
+    """
+
+    def __init__(self, contents: Mapping[str, list[Atoms]]) -> None:
+        self._contents = {path: list(frames) for path, frames in contents.items()}
+
+    @classmethod
+    def read(cls, paths: Iterable[str], folder: Path) -> Files:
+        """Read every file, paths relative to `folder`.
+
+        Raises
+        ------
+        InputError
+            Names a file that is missing, unreadable or empty.
+        """
+        return cls({path: _read(path, folder / path) for path in paths})
+
+    @property
+    def paths(self) -> list[str]:
+        """Every file, in the order in which it was named."""
+        return list(self._contents)
+
+    def frames(self, path: str, index: str = ":") -> list[Atoms]:
+        """Copies of a file's frames, with a `SinglePointCalculator` where the file had numbers.
+
+        Parameters
+        ----------
+        index : str
+            As ASE writes it: ``":"``, ``"::10"``, ``"-1"``.
+
+        Raises
+        ------
+        InputError
+            If the index is malformed or chooses nothing.
+        """
+        frames = self._contents[path]
+        try:
+            part = string2index(index)
+            chosen = frames[part] if isinstance(part, slice) else [frames[part]]
+        except (ValueError, IndexError) as error:
+            raise InputError(
+                f"{path}: index: found {index!r}, expected an index such as ':' or '::10' into {len(frames)} frames"
+            ) from error
+        if not chosen:
+            raise InputError(f"{path}: index: {index!r} chooses none of its {len(frames)} frames")
+        return [_copy(frame) for frame in chosen]
+
+    def pack(self) -> bytes:
+        """All frames and their numbers as bytes, to the bit."""
+        frames = [frame for contents in self._contents.values() for frame in contents]
+        results = [_results(frame) for frame in frames]
+        arrays = {
+            "names": np.array(json.dumps(list(self._contents))),
+            "counts": np.array([len(contents) for contents in self._contents.values()], dtype=np.int64),
+            "frames": np.frombuffer(pack_frames(frames), dtype=np.uint8),
+        }
+        for name, width in _WIDTHS.items():
+            arrays[f"has_{name}"] = np.array([name in result for result in results], dtype=bool)
+            rows = [np.reshape(result[name], (-1, width)) for result in results if name in result]
+            arrays[name] = np.concatenate([np.zeros((0, width)), *rows])
+        return pack_arrays(arrays)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Files:
+        """The inverse of `pack`."""
+        arrays = unpack_arrays(data)
+        frames = unpack_frames(arrays["frames"].tobytes())
+        taken = dict.fromkeys(_WIDTHS, 0)
+        for number, frame in enumerate(frames):
+            results: dict[str, float | np.ndarray] = {}
+            for name in _WIDTHS:
+                if arrays[f"has_{name}"][number]:
+                    rows = len(frame) if name == "forces" else 1
+                    results[name] = arrays[name][taken[name] : taken[name] + rows]
+                    taken[name] += rows
+            _attach(frame, results)
+        ends = np.cumsum(arrays["counts"])
+        starts = ends - arrays["counts"]
+        names: list[str] = json.loads(str(arrays["names"]))
+        return cls({name: frames[a:b] for name, a, b in zip(names, starts, ends, strict=True)})
+
+
+def _read(path: str, location: Path) -> list[Atoms]:
+    if not location.is_file():
+        raise InputError(f"{path}: no such file (looked for {location.absolute()})")
+    try:
+        found = read(location, index=":")
+    except Exception as error:
+        # ASE's readers raise whatever their parsers stumble on.
+        raise InputError(
+            f"{path}: cannot be read as a structure: {type(error).__name__}: {error}; expected a format that ASE reads"
+        ) from error
+    frames = [frame for frame in found if len(frame)]
+    if not frames:
+        raise InputError(f"{path}: found no atoms, expected at least one frame")
+    return [_plain(frame) for frame in frames]
+
+
+def _plain(frame: Atoms) -> Atoms:
+    """Keep of a frame what `pack` keeps, so that reading and unpacking give the same."""
+    info = {key: value if isinstance(value, str) else int(value) for key, value in frame_info(frame).items()}  # type: ignore[call-overload]
+    plain = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
+    _attach(plain, _results(frame))
+    return plain
+
+
+def _results(frame: Atoms) -> dict[str, float | np.ndarray]:
+    """The numbers that the file had; never computes anything."""
+    calculator = frame.calc
+    if calculator is None:
+        return {}
+    return {name: calculator.results[name] for name in _WIDTHS if calculator.results.get(name) is not None}
+
+
+def _attach(frame: Atoms, results: dict[str, float | np.ndarray]) -> None:
+    if not results:
+        return
+    numbers = {name: float(np.ravel(value)[0]) if name == "energy" else value for name, value in results.items()}
+    if "stress" in numbers:
+        numbers["stress"] = np.reshape(numbers["stress"], 6)
+    frame.calc = SinglePointCalculator(frame, **numbers)
+
+
+def _copy(frame: Atoms) -> Atoms:
+    copy = frame.copy()
+    _attach(copy, _results(frame))
+    return copy

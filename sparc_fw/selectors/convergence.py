@@ -1,0 +1,195 @@
+"""What an iteration concludes: go on, or stop and say why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sparc_fw.campaign import Budget, Convergence
+from sparc_fw.documents import Verdict
+from sparc_fw.selectors.base import Choice
+
+CLASSES = ("accurate", "candidate", "failed")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the campaign stands when an iteration has been explored.
+
+    Attributes
+    ----------
+    iteration : int
+        Counted from 0.
+    labels_spent : int
+        Labels asked for so far, failed ones included.
+    hours : float
+        Wall time since the campaign was registered.
+    planned_ps, survived_ps : float
+        Exploration time of this iteration, over all replicas.
+    earlier : sequence of (fractions, verdict)
+        What the iterations before this one concluded, in order.
+    """
+
+    iteration: int
+    labels_spent: int
+    hours: float
+    planned_ps: float
+    survived_ps: float
+    earlier: Sequence[tuple[dict[str, float], Verdict]]
+
+    @property
+    def survived(self) -> float:
+        """Fraction of the planned exploration time that was survived."""
+        return min(1.0, self.survived_ps / self.planned_ps) if self.planned_ps > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict with the numbers that it rests on.
+
+    Attributes
+    ----------
+    fractions : dict
+        ``accurate``, ``candidate``, ``failed`` of all frames, and ``survived`` of the planned time.
+    counts : dict
+        ``frames``, then frames by fate (``pick``, ``accurate``, ``nan``, …).
+    go_on : bool
+        Whether the next iteration is to be appended.
+    """
+
+    fractions: dict[str, float]
+    counts: dict[str, int]
+    verdict: Verdict
+    sentence: str
+    go_on: bool
+
+
+def conclude(choice: Choice, progress: Progress, convergence: Convergence, budget: Budget) -> Outcome:
+    """Judge an iteration.
+
+    In this order: nothing explored is ``stalled``; too many failed frames is ``exploded``, never converged; few unsure
+    frames for `patience` iterations, on enough frames of runs that survived, is ``converged``; a spent budget is
+    ``exhausted``; nothing to label in an iteration with flaws is ``stalled``. Where only patience is missing, the
+    campaign goes on, if need be without picks.
+    """
+    classes: Counter[str] = Counter(frame.frame_class for frame in choice.frames)
+    total = len(choice.frames)
+    fractions = {name: classes[name] / total if total else 0.0 for name in CLASSES}
+    fractions["survived"] = progress.survived
+    fates = Counter(frame.fate for frame in choice.frames)
+    counts = {"frames": total, **{fate: fates[fate] for fate in sorted(fates)}}
+    verdict, sentence, go_on = _judge(choice, fractions, progress, convergence, budget)
+    return Outcome(fractions, counts, verdict, f"{verdict}: {sentence}", go_on)
+
+
+def _judge(
+    choice: Choice, fractions: dict[str, float], progress: Progress, convergence: Convergence, budget: Budget
+) -> tuple[Verdict, str, bool]:
+    spent = _spent(progress, budget)
+    if not choice.frames:
+        return (
+            "stalled",
+            f"no frame was explored ({progress.survived_ps:.1f} of {progress.planned_ps:.1f} ps ran)",
+            False,
+        )
+    if fractions["failed"] > convergence.max_failed_fraction:
+        return _exploded(choice, fractions, progress, convergence, spent)
+    numbers = _numbers(choice, fractions, progress, convergence)
+    flaws = _flaws(choice, fractions, progress, convergence)
+    row = 0 if flaws else 1 + _calm_before(progress, convergence)
+    if row >= convergence.patience:
+        return "converged", numbers, False
+    missing = "; ".join(flaws) or f"calm for {row} iteration(s) in a row, {convergence.patience} asked for"
+    if spent:
+        return "exhausted", f"{spent}; not converged: {missing}; {numbers}", False
+    # An iteration without flaws asks again without new labels until it has been calm often enough.
+    if not choice.picks and flaws:
+        return "stalled", f"nothing could be picked ({_fates(choice)}), though {missing}; {numbers}", False
+    return "continue", f"{len(choice.picks)} frames picked; {missing}; {numbers}", True
+
+
+def _exploded(
+    choice: Choice, fractions: dict[str, float], progress: Progress, convergence: Convergence, spent: str
+) -> tuple[Verdict, str, bool]:
+    row = 1
+    for _, verdict in reversed(progress.earlier):
+        if verdict != "exploded":
+            break
+        row += 1
+    sentence = (
+        f"{_percent(fractions['failed'])} of {len(choice.frames):,} frames failed, above {choice.window[1]:g} eV/Å or "
+        f"broken (limit {_percent(convergence.max_failed_fraction)}), {_survival(progress)}"
+    )
+    if spent:
+        return "exploded", f"{sentence}; stopped: {spent}", False
+    if row >= convergence.max_exploded:
+        advice = "explore shorter or colder, widen the window, or begin with more and more varied start frames"
+        return "exploded", f"{sentence}; stopped after {row} exploded iteration(s) in a row: {advice}", False
+    if not choice.picks:
+        return "exploded", f"{sentence}; stopped: nothing could be picked ({_fates(choice)})", False
+    return "exploded", f"{sentence}; going on with {len(choice.picks)} picks", True
+
+
+def _flaws(choice: Choice, fractions: dict[str, float], progress: Progress, convergence: Convergence) -> list[str]:
+    """Everything in this iteration that forbids to call it calm."""
+    flaws = []
+    if _unsure(fractions) > convergence.max_unsure_fraction:
+        flaws.append(f"{_percent(_unsure(fractions))} of the frames are unsure")
+    if len(choice.frames) < convergence.min_frames:
+        flaws.append(f"only {len(choice.frames):,} frames were explored, {convergence.min_frames:,} asked for")
+    if progress.survived < convergence.min_survived_fraction:
+        flaws.append(
+            f"only {_percent(progress.survived)} of the time was survived, "
+            f"{_percent(convergence.min_survived_fraction)} asked for"
+        )
+    return flaws
+
+
+def _calm_before(progress: Progress, convergence: Convergence) -> int:
+    """How many iterations right before this one were calm."""
+    row = 0
+    for fractions, verdict in reversed(progress.earlier):
+        sure = _unsure(fractions) <= convergence.max_unsure_fraction
+        if verdict != "continue" or not sure or fractions["survived"] < convergence.min_survived_fraction:
+            break
+        row += 1
+    return row
+
+
+def _spent(progress: Progress, budget: Budget) -> str:
+    """Which budget is used up; empty where none is."""
+    if progress.labels_spent >= budget.labels:
+        return f"{progress.labels_spent} of {budget.labels} labels spent"
+    if progress.iteration + 1 >= budget.iterations:
+        return f"{progress.iteration + 1} of {budget.iterations} iterations done"
+    if budget.hours is not None and progress.hours >= budget.hours:
+        return f"{progress.hours:.1f} of {budget.hours:g} hours passed"
+    return ""
+
+
+def _numbers(choice: Choice, fractions: dict[str, float], progress: Progress, convergence: Convergence) -> str:
+    return (
+        f"{_percent(_unsure(fractions))} of {len(choice.frames):,} frames above {choice.window[0]:g} eV/Å "
+        f"(limit {_percent(convergence.max_unsure_fraction)}), {_survival(progress)}"
+    )
+
+
+def _survival(progress: Progress) -> str:
+    if progress.survived >= 1.0:
+        return f"all of {progress.planned_ps:.1f} ps survived"
+    return f"{progress.survived_ps:.2f} of {progress.planned_ps:.2f} ps survived"
+
+
+def _fates(choice: Choice) -> str:
+    """Why frames were not picked: ``"12 too_similar, 3 failed"``."""
+    fates = Counter(frame.fate for frame in choice.frames)
+    return ", ".join(f"{count:,} {fate}" for fate, count in sorted(fates.items()))
+
+
+def _unsure(fractions: dict[str, float]) -> float:
+    return fractions["candidate"] + fractions["failed"]
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.3g} %"
