@@ -57,6 +57,9 @@ class Evaluator(ABC):
 class Potential(Backend[PotentialOptionsType]):
     """Trains, loads and hands models to engines."""
 
+    def check(self) -> None:
+        """Raise `InputError` where the options can never train a model (a key that the framework does not know, …)."""
+
     @abstractmethod
     def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
         """Train one member in `directory` (empty, the caller's) and return the frozen model.

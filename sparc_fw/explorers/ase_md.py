@@ -1,0 +1,107 @@
+"""Molecular dynamics by ASE (Larsen et al., J. Phys.: Condens. Matter 29, 273002, 2017), for any ASE calculator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from ase import Atoms, units
+from ase.md.langevin import Langevin
+from ase.md.md import MolecularDynamics
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+from ase.md.verlet import VelocityVerlet
+
+from sparc_fw.documents import Trajectory
+from sparc_fw.encoding import frame_info
+from sparc_fw.explorers.base import Explorer
+from sparc_fw.explorers.md import MDOptions, plan
+from sparc_fw.geometry.overlap import describe_overlap
+from sparc_fw.potentials.base import Potential, Progress
+
+
+class ASEOptions(MDOptions):
+    """Options of dynamics by ASE."""
+
+    kind: Literal["ase_md"] = "ase_md"
+    ensemble: Literal["nve", "langevin"] = "langevin"
+    """Constant energy (velocity Verlet) or constant temperature (Langevin)."""
+
+
+class ASEExplorer(Explorer[ASEOptions]):
+    """Runs ASE's integrators with the potential's calculator, in this process."""
+
+    Options: ClassVar[type[ASEOptions]] = ASEOptions
+
+    def explore(
+        self,
+        start: Atoms,
+        potential: Potential[Any],
+        models: Sequence[Path],
+        iteration: int,
+        replica: int,
+        seed: int,
+        directory: Path,
+        progress: Progress,
+    ) -> Trajectory:
+        """Run one replica with the first model of the committee; a run of n steps computes forces n + 1 times."""
+        started = time.perf_counter()
+        run = plan(self.options, iteration, replica)
+        atoms = start.copy()
+        atoms.calc = potential.calculator(models[0])
+        dynamics = self._dynamics(atoms, run.temperature, np.random.default_rng(seed))
+        kept: list[tuple[int, np.ndarray, float, float, float]] = []
+        step, ended = 0, self._trouble(atoms, atoms.get_forces(md=True), closest=True)
+        while True:
+            # A frame that ended the run is kept only where it can be judged: positions that are numbers.
+            if step % run.every == 0 and np.isfinite(atoms.positions).all():
+                potential_energy = float(atoms.get_potential_energy())
+                kinetic_energy = float(atoms.get_kinetic_energy())
+                kept.append((step, atoms.positions.copy(), atoms.get_temperature(), potential_energy, kinetic_energy))
+                progress(step, run.steps)
+            if ended is not None or step == run.steps:
+                break
+            forces = dynamics.step()
+            step += 1
+            ended = self._trouble(atoms, forces, closest=step % run.every == 0)
+        steps, positions, temperatures, potentials, kinetics = (np.array(column) for column in zip(*kept, strict=True))
+        return Trajectory(
+            numbers=start.numbers.copy(),
+            positions=positions,
+            cells=np.repeat(start.cell.array[None], len(kept), axis=0),
+            times=steps * self.options.timestep_fs,
+            pbc=(bool(start.pbc[0]), bool(start.pbc[1]), bool(start.pbc[2])),
+            info=frame_info(start),
+            steps=step,
+            ended="completed" if ended is None else f"{ended} at step {step}",
+            seconds=time.perf_counter() - started,
+            series={
+                "time_fs": steps * self.options.timestep_fs,
+                "temperature_K": temperatures,
+                "potential_energy_eV": potentials,
+                "total_energy_eV": potentials + kinetics,
+            },
+        )
+
+    def _dynamics(self, atoms: Atoms, kelvin: float, rng: np.random.Generator) -> MolecularDynamics:
+        """Give atoms velocities and an integrator; nothing moves or, as a molecule, turns as a whole."""
+        MaxwellBoltzmannDistribution(atoms, temperature_K=kelvin, rng=rng)
+        Stationary(atoms)
+        if not atoms.pbc.any():
+            ZeroRotation(atoms)
+        timestep = self.options.timestep_fs * units.fs
+        if self.options.ensemble == "nve":
+            return VelocityVerlet(atoms, timestep)
+        friction = self.options.friction_per_ps / (1000 * units.fs)
+        return Langevin(atoms, timestep, temperature_K=kelvin, friction=friction, rng=rng)
+
+    def _trouble(self, atoms: Atoms, forces: np.ndarray, closest: bool) -> str | None:
+        """Why the run cannot go on, or None."""
+        if not np.isfinite(forces).all():
+            return "a force is not finite"
+        largest = float(np.abs(forces).max())
+        if largest > self.options.max_force:
+            return f"a force of {largest:.4g} eV/Å passed max_force, {self.options.max_force:g} eV/Å"
+        return describe_overlap(atoms) if closest else None

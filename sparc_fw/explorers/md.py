@@ -1,0 +1,56 @@
+"""What the molecular-dynamics explorers share: ensemble, bounds, seeds, numbers of steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import model_validator
+
+from sparc_fw.explorers.base import ExplorerOptions, Positive, by_place
+
+
+class MDOptions(ExplorerOptions):
+    """Options of plain molecular dynamics."""
+
+    friction_per_ps: Positive = 10.0
+    """Coupling to the heat bath, 1/ps: Langevin's friction, or the inverse relaxation time of Nosé-Hoover."""
+    max_force: Positive = 100.0
+    """A force component beyond this ends the run, eV/Å: the potential is lost there, and so would be the rest."""
+
+    @model_validator(mode="after")
+    def _check_times(self) -> MDOptions:
+        if self.frame_every_fs < self.timestep_fs:
+            raise ValueError(f"frame_every_fs: found {self.frame_every_fs}, expected at least {self.timestep_fs} fs")
+        if min(self.duration_ps) * 1000 < self.frame_every_fs:
+            raise ValueError(f"duration_ps: found {min(self.duration_ps)}, expected at least {self.frame_every_fs} fs")
+        return self
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The numbers of one run.
+
+    Attributes
+    ----------
+    steps, every : int
+        Steps of the run, and between kept frames.
+    temperature : float
+        K.
+    """
+
+    steps: int
+    every: int
+    temperature: float
+
+
+def plan(options: MDOptions, iteration: int, replica: int) -> Plan:
+    """Steps, steps between frames and temperature of a run."""
+    every = max(1, round(options.frame_every_fs / options.timestep_fs))
+    steps = round(by_place(options.duration_ps, iteration) * 1000 / options.timestep_fs)
+    return Plan(steps, every, by_place(options.temperature_K, replica))
+
+
+def engine_seeds(seed: int, count: int) -> list[int]:
+    """Independent seeds in the range that LAMMPS takes, from a seed of any size."""
+    return [int(value) for value in np.random.default_rng(seed).integers(1, 900_000_000, count)]

@@ -1,0 +1,250 @@
+"""Deep Potentials by DeePMD-kit (Zeng et al., J. Chem. Theory Comput. 21, 4375, 2025)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from ase.calculators.calculator import Calculator
+from ase.data import chemical_symbols
+
+from sparc_fw.backend import package_version
+from sparc_fw.child_process import clean_environment, last_lines, run_child, thread_variables
+from sparc_fw.documents import Dataset, TrainedModel
+from sparc_fw.errors import StageFailed, TrainingDiverged
+from sparc_fw.potentials.base import Evaluator, Potential, Progress
+from sparc_fw.potentials.deepmd_data import elements_of, neighbour_limits, write_systems
+from sparc_fw.potentials.deepmd_input import DeepMDOptions, check_input, training_input
+from sparc_fw.potentials.deepmd_train import FLAGS, INPUT, MODULES, RESULT
+
+LOG = "train.log"
+CURVE = "lcurve.out"
+BATCH_ATOMS = 2048
+"""Atoms per inference call on a CPU: measured best for small nets, where half and double lose less than a tenth."""
+
+
+class DeepMDPotential(Potential[DeepMDOptions]):
+    """Trains, loads and hands on DeePMD-kit models."""
+
+    Options: ClassVar[type[DeepMDOptions]] = DeepMDOptions
+    packages = ("deepmd",)
+    extra = "deepmd"
+
+    @property
+    def backends(self) -> list[str]:
+        """Frameworks that may train, in the order in which they are tried."""
+        return list(FLAGS) if self.options.backend == "auto" else [self.options.backend]
+
+    def missing(self) -> list[str]:
+        """List what this machine lacks; loads the frameworks in a process of their own, which takes seconds, once."""
+        absent = super().missing()
+        if absent:
+            return absent
+        reasons = []
+        for backend in self.backends:
+            reason = backend_problem(backend)
+            if reason is None:
+                return []
+            reasons.append(f"{backend}: {reason}")
+        return [
+            f"deepmd with backend: {self.options.backend} cannot run here ({'; '.join(reasons)}): "
+            "pip install 'sparc_fw[deepmd]', or choose another backend"
+        ]
+
+    def check(self) -> None:
+        """Raise `InputError` for a key or value that DeePMD-kit refuses."""
+        check_input(self.options)
+
+    def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
+        """Train, freeze and, where asked, compress one member in one child process."""
+        started = time.perf_counter()
+        elements, plan = self._write(dataset, seed, directory)
+        steps = int(plan["training"]["numb_steps"])
+        curve = LearningCurve(directory / CURVE)
+
+        def watch() -> None:
+            rows = curve.read()
+            if rows:
+                progress(min(int(rows[-1]["step"]), steps), steps)
+
+        job = json.dumps({"backends": self.backends, "compress": self.options.compress})
+        command = [sys.executable, "-m", "sparc_fw.potentials.deepmd_train", job]
+        # DeePMD-kit freezes nodes in the order of a set, which would make two files of one model.
+        environment = clean_environment(self.settings.threads, {"PYTHONHASHSEED": "0"})
+        log = directory / LOG
+        status = run_child(command, directory, environment, log, watch)
+        if status != 0:
+            raise StageFailed(
+                f"deepmd: training in {directory} ended with status {status}; its last lines:\n"
+                f"{last_lines(log.read_text(errors='replace'))}"
+            )
+        result = json.loads((directory / RESULT).read_text())
+        frozen = directory / result["file"]
+        return TrainedModel(
+            file=frozen.read_bytes(),
+            suffix=frozen.suffix,
+            elements=elements,
+            seed=seed,
+            steps=steps,
+            seconds=time.perf_counter() - started,
+            framework=f"deepmd-kit ({result['backend']})",
+            version=package_version("deepmd-kit"),
+            curve=curve.read(),
+            details={"backend": result["backend"], "compressed": self.options.compress, "input": plan},
+        )
+
+    def _write(self, dataset: Dataset, seed: int, directory: Path) -> tuple[list[str], dict[str, Any]]:
+        """Write data and input; return the type map and the input."""
+        if not dataset.train:
+            raise StageFailed("deepmd: found no label to train on, expected at least one")
+        labels = [*dataset.train, *dataset.validation]
+        elements = elements_of(labels)
+        descriptor = self.options.input.get("model", {}).get("descriptor", {})
+        sel = neighbour_limits(labels, elements, float(descriptor.get("rcut", self.options.rcut)))
+        systems = {
+            part: [str(path.relative_to(directory)) for path in write_systems(held, elements, directory / part)]
+            for part, held in (("train", dataset.train), ("validation", dataset.validation))
+        }
+        virial = any(label.stress is not None for label in dataset.train)
+        plan = training_input(self.options, elements, sel, systems["train"], systems["validation"], virial, seed)
+        (directory / INPUT).write_text(json.dumps(plan, indent=1))
+        return elements, plan
+
+    def load(self, model: Path) -> DeepMDEvaluator:
+        """Load a frozen model; TensorFlow's threads are those of the first model that a process loads."""
+        return DeepMDEvaluator(model, self.settings.threads)
+
+    def calculator(self, model: Path) -> Calculator:
+        """DeePMD-kit's own ASE calculator."""
+        _set_threads(self.settings.threads)
+        from deepmd.calculator import DP
+
+        return DP(model=str(model))
+
+    def lammps_lines(self, model: Path, elements: Sequence[str]) -> list[str]:
+        """``pair_style deepmd`` with the elements mapped onto the model's types by name."""
+        known = _type_map(model, self.settings.threads)
+        _refuse_unknown(elements, known, model)
+        return [f'pair_style deepmd "{model.resolve()}"', f"pair_coeff * * {' '.join(elements)}"]
+
+
+class DeepMDEvaluator(Evaluator):
+    """A frozen model behind `deepmd.infer.DeepPot`.
+
+    Parameters
+    ----------
+    model : Path
+        Frozen model.
+    threads : int
+        Threads of TensorFlow, unless this process loaded a model before.
+    """
+
+    def __init__(self, model: Path, threads: int) -> None:
+        _set_threads(threads)
+        from deepmd.infer import DeepPot
+
+        self.model = model
+        # It would recommend, once per model, what is done here.
+        logging.getLogger("deepmd.utils.batch_size").setLevel(logging.ERROR)
+        # On a CPU DeePMD-kit never grows its batch, on a GPU it does until memory ends.
+        self._potential = DeepPot(str(model), auto_batch_size=BATCH_ATOMS)
+        self.elements: list[str] = list(self._potential.get_type_map())
+
+    def evaluate(
+        self, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Energies and forces of many frames of the same composition.
+
+        Raises
+        ------
+        StageFailed
+            If the model does not know one of the elements.
+        """
+        symbols = [chemical_symbols[z] for z in numbers]
+        _refuse_unknown(symbols, self.elements, self.model)
+        count, atoms = positions.shape[:2]
+        if count == 0:
+            return np.zeros(0), np.zeros((0, atoms, 3))
+        types = [self.elements.index(symbol) for symbol in symbols]
+        boxes = None if cells is None else cells.reshape(count, 9)
+        energies, forces = self._potential.eval(positions.reshape(count, -1), boxes, types)[:2]
+        return energies.reshape(count), forces.reshape(count, atoms, 3)
+
+
+class LearningCurve:
+    """Follows ``lcurve.out`` while it is written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[dict[str, float]]:
+        """All rows so far: ``step``, ``rmse_*`` and ``lr``; columns without reference data are left out.
+
+        Raises
+        ------
+        TrainingDiverged
+            If an error of the energy or the forces is not finite.
+        """
+        if not self.path.exists():
+            return []
+        # The last line may be half written.
+        lines = self.path.read_text().rpartition("\n")[0].splitlines()
+        if not lines:
+            return []
+        names = lines[0].lstrip("# ").split()
+        rows = []
+        for line in lines[1:]:
+            if line.startswith("#"):
+                continue
+            row = dict(zip(names, map(float, line.split()), strict=True))
+            wrong = [name for name in row if not name.startswith("rmse_v_") and not math.isfinite(row[name])]
+            if wrong:
+                raise TrainingDiverged(f"deepmd: {wrong[0]} is {row[wrong[0]]} at step {row['step']:.0f} ({self.path})")
+            rows.append({name: value for name, value in row.items() if math.isfinite(value)})
+        return rows
+
+
+@cache
+def backend_problem(backend: str) -> str | None:
+    """Why a DeePMD-kit backend does not work here, or None where it does; tried once in a process of its own."""
+    probe = subprocess.run(
+        [sys.executable, "-c", f"import {MODULES[backend]}"],
+        env=clean_environment(1),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # A backend's libraries print at exit too: the error is the last line that a traceback ends with.
+    errors = [line for line in probe.stderr.splitlines() if "Error:" in line]
+    return None if probe.returncode == 0 else (errors or [f"status {probe.returncode}"])[-1]
+
+
+@cache
+def _type_map(model: Path, threads: int) -> list[str]:
+    return DeepMDEvaluator(model, threads).elements
+
+
+def _refuse_unknown(elements: Sequence[str], known: Sequence[str], model: Path) -> None:
+    unknown = sorted(set(elements) - set(known))
+    if unknown:
+        raise StageFailed(
+            f"{model}: found the elements {unknown}, expected none but those that the model was trained on, "
+            f"{list(known)}; add start frames with them"
+        )
+
+
+def _set_threads(threads: int) -> None:
+    """Fix TensorFlow's threads in this process, before DeePMD-kit reads them at its import."""
+    if "deepmd.tf.env" not in sys.modules:
+        os.environ.update(thread_variables(threads))
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
