@@ -120,6 +120,12 @@ class EmbeddedMongo:
         with self._locked():
             return self._ensure(lent=False)
 
+    def revive(self) -> bool:
+        """Start the server again if it died, to end as it would have ended; True if it did."""
+        with self._locked():
+            remembered = self._remembered()
+            return self._ensure(lent=remembered is not None and remembered.lent)[1]
+
     @contextmanager
     def lend(self) -> Iterator[Server]:
         """A server for as long as the context lasts; the last user of one that was started so stops it.

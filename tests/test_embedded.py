@@ -160,3 +160,11 @@ def test_started_server_outlives_its_users(mongo: EmbeddedMongo) -> None:
     with mongo.lend() as lent:
         assert lent == server
     assert mongo.status() == server
+
+
+def test_revived_server_still_ends_with_its_last_user(mongo: EmbeddedMongo) -> None:
+    with mongo.lend() as server:
+        assert not mongo.revive()
+        kill(server.pid)
+        assert mongo.revive()
+    assert mongo.status() is None

@@ -1,0 +1,28 @@
+"""``sparc-fw check``: everything that can be known about a campaign before it costs anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from sparc_fw.cli.screen import CampaignFile, Json, print_json
+
+
+def check(file: CampaignFile, as_json: Json = False) -> None:
+    """Check schema, structures, executables and packages; changes nothing."""
+    from sparc_fw.loading import check_campaign, load_campaign
+    from sparc_fw.settings import load_settings
+
+    loaded = load_campaign(Path(file))
+    check_campaign(loaded, load_settings())
+    campaign = loaded.campaign
+    if as_json:
+        print_json({"ok": True, "campaign": campaign.as_dict()})
+        return
+    systems = ", ".join(system.name for system in campaign.systems)
+    typer.echo(
+        f"{file}: campaign {campaign.name!r} can run here: {systems}; labels by {campaign.labeler.kind}, committee of "
+        f"{campaign.committee} {campaign.potential.kind}, explored by {campaign.explorer.kind}, at most "
+        f"{campaign.budget.labels} labels in {campaign.budget.iterations} iterations"
+    )

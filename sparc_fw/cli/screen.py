@@ -1,0 +1,28 @@
+"""What commands print: tables for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+CampaignFile = Annotated[str, typer.Argument(metavar="FILE", help="The campaign file, YAML.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout; what JSON lacks (paths, dates) as text."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table of plain texts; brackets in them are no markup."""
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell), overflow="fold") for cell in row))
+    Console().print(table)

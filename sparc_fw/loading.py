@@ -1,0 +1,189 @@
+"""A campaign file read, understood, and checked against this machine, with errors that say where and what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+
+from sparc_fw.campaign import Campaign
+from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.geometry.files import Files
+from sparc_fw.geometry.sources import DynamicsSource
+from sparc_fw.registry import Group, backend_classes
+from sparc_fw.validation_message import explain
+
+if TYPE_CHECKING:
+    from sparc_fw.backend import Backend, Options
+    from sparc_fw.settings import Settings
+
+
+@dataclass(frozen=True)
+class LoadedCampaign:
+    """A campaign with the frames of the files that it names.
+
+    Attributes
+    ----------
+    path : Path
+        The campaign file, or the folder of one that was given inline.
+    """
+
+    campaign: Campaign
+    files: Files
+    path: Path
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key that stands twice is an error: the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise InputError(
+                    f"{key.start_mark.name}, line {line}: the key {key.value!r} stands on line {seen[key.value]} "
+                    "already; expected every key once"
+                )
+            seen[str(key.value)] = line
+        return super().construct_mapping(node, deep)
+
+
+def load_campaign(path: Path, changes: dict[str, Any] | None = None) -> LoadedCampaign:
+    """Read a campaign file and every file that it names.
+
+    Parameters
+    ----------
+    path : Path
+    changes : dict, optional
+        Top-level values that take the place of the file's.
+
+    Raises
+    ------
+    InputError
+        Names file, line and key, what was found and what is expected.
+    """
+    campaign = read_campaign(path, changes)
+    return LoadedCampaign(campaign, Files.read(campaign.paths(), path.absolute().parent), path)
+
+
+def read_campaign(path: Path, changes: dict[str, Any] | None = None) -> Campaign:
+    """Read a campaign file alone; raises as `load_campaign` does."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: the campaign file cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: found bytes that are not UTF-8 text, expected a YAML campaign file") from error
+    loader = _Loader(text)
+    loader.name = str(path)
+    try:
+        node = loader.get_single_node()
+        values = loader.construct_document(node) if node is not None else None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
+        raise InputError(f"{path}{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
+    finally:
+        loader.dispose()
+    if isinstance(values, dict):
+        values |= changes or {}
+    return validate_campaign(values, str(path), node)
+
+
+def parse_campaign(values: Any, folder: Path) -> LoadedCampaign:
+    """Make a campaign of plain values, paths relative to `folder`; raises as `load_campaign` does."""
+    campaign = validate_campaign(values, "campaign")
+    return LoadedCampaign(campaign, Files.read(campaign.paths(), folder), folder)
+
+
+def validate_campaign(values: Any, where: str, node: yaml.Node | None = None) -> Campaign:
+    """Make a campaign of plain values.
+
+    Parameters
+    ----------
+    values : dict
+        As YAML gives them.
+    where : str
+        Names the origin in messages: a file, or a parameter.
+    node : yaml.Node, optional
+        The YAML that the values were made of, for line numbers.
+
+    Raises
+    ------
+    InputError
+        Names the key, what was found and what is expected.
+    """
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else type(values).__name__
+        raise InputError(f"{where}: found {found}, expected a campaign; 'sparc-fw init' writes one to start from")
+    try:
+        return Campaign.model_validate(values)
+    except ValidationError as error:
+        raise InputError(explain(error, values, where, node)) from error
+
+
+def check_campaign(loaded: LoadedCampaign, settings: Settings) -> None:
+    """Check all that can be known before anything is computed; changes nothing.
+
+    Raises
+    ------
+    InputError
+        For the first of: a package or executable that is missing, a structure that the labeler, potential or explorer
+        cannot take, a source that asks for what is not there.
+    """
+    from sparc_fw.geometry.build import check_sources
+
+    with _named(str(loaded.path)):
+        _check_backends(loaded.campaign, settings)
+        labeler: Any = _backend("labeler", loaded.campaign.labeler, settings)
+        check_sources(loaded.campaign, loaded.files, labeler)
+        _check_structures(loaded, settings)
+
+
+def _backend(group: Group, options: Options, settings: Settings) -> Backend[Any]:
+    return backend_classes(group)[options.kind](options, settings)
+
+
+def _check_backends(campaign: Campaign, settings: Settings) -> None:
+    backends: dict[str, tuple[Group, Options]] = {
+        "labeler": ("labeler", campaign.labeler),
+        "potential": ("potential", campaign.potential),
+        "explorer": ("explorer", campaign.explorer),
+        "selector": ("selector", campaign.selector),
+    }
+    for source in campaign.sources():
+        if isinstance(source, DynamicsSource):
+            backends["driver of the dynamics frames"] = ("labeler", source.driver)
+    for name, (group, options) in backends.items():
+        missing = _backend(group, options, settings).missing()
+        if missing:
+            raise MissingDependency(f"{name}: {'; '.join(missing)}")
+
+
+def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
+    potential: Any = _backend("potential", loaded.campaign.potential, settings)
+    explorer: Any = _backend("explorer", loaded.campaign.explorer, settings)
+    if hasattr(potential, "check"):
+        with _named("potential"):
+            potential.check()
+    for system in loaded.campaign.systems:
+        structure = loaded.files.frames(system.structure, "-1")[0]
+        structure.info.update(system=system.name, charge=system.charge, spin=system.spin)
+        with _named(f"explorer: system {system.name!r} ({system.structure})"):
+            explorer.check(structure)
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Put the key or file in front of what a backend has to say about it."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{where}: {error}") from error
