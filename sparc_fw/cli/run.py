@@ -1,0 +1,140 @@
+"""``sparc-fw submit`` and ``sparc-fw run``: put a campaign into the LaunchPad; work on it here until it ends."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from sparc_fw.cli.screen import CampaignFile
+
+if TYPE_CHECKING:
+    from sparc_fw.loading import LoadedCampaign
+    from sparc_fw.session import Session
+    from sparc_fw.settings import Settings
+
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the campaign of that name if there is one.")]
+Name = Annotated[str | None, typer.Option("--name", help="Another name than the file's, for a second campaign.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Another seed than the file's.")]
+
+
+def submit(file: CampaignFile, name: Name = None, seed: Seed = None) -> None:
+    """Check a campaign and add its Workflow to the LaunchPad; workers do the rest."""
+    from sparc_fw.session import open_session
+    from sparc_fw.settings import load_settings
+    from sparc_fw.submission import submit as add
+
+    settings = load_settings()
+    loaded = _checked(file, name, seed, settings)
+    with open_session(settings) as session:
+        campaign_id = add(session.store, session.lpad, loaded)
+        typer.echo(f"submitted {campaign_id}: start workers with 'rlaunch rapidfire --nlaunches infinite --sleep 5'")
+        if session.embedded is not None:
+            typer.echo("the embedded MongoDB holds it: keep it up for workers with 'sparc-fw db start'")
+
+
+def run(
+    file: CampaignFile,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Fireworks that run side by side.")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Where workers work; ./runs/CAMPAIGN where unset.")
+    ] = None,
+    resume: Resume = False,
+    name: Name = None,
+    seed: Seed = None,
+) -> None:
+    """Submit a campaign and work on it here until it ends, with a live table; writes the report at the end."""
+    from sparc_fw.session import open_session
+    from sparc_fw.settings import load_settings
+
+    settings = load_settings()
+    loaded = _checked(file, name, seed, settings)
+    with open_session(settings) as session:
+        campaign_id = _begin(session, loaded, resume)
+        place = folder or Path("runs") / campaign_id
+        status = _work(session, campaign_id, workers, place, file)
+        _tell_end(session, status, place)
+    if status["state"] == "failed":
+        raise typer.Exit(1)
+
+
+def _checked(file: str, name: str | None, seed: int | None, settings: Settings) -> LoadedCampaign:
+    from sparc_fw.loading import check_campaign, load_campaign
+
+    changes = {key: value for key, value in (("name", name), ("seed", seed)) if value is not None}
+    loaded = load_campaign(Path(file), changes)
+    check_campaign(loaded, settings)
+    return loaded
+
+
+def _begin(session: Session, loaded: LoadedCampaign, resume: bool) -> str:
+    """Submit, or go on with the stored campaign, which must be the same."""
+    from sparc_fw.errors import InputError
+    from sparc_fw.submission import resume as go_on
+    from sparc_fw.submission import submit as add
+
+    campaign_id = loaded.campaign.name
+    if not resume or session.store.campaigns.find_one({"_id": campaign_id}, {"_id": 1}) is None:
+        return add(session.store, session.lpad, loaded)
+    record = session.store.campaign_record(campaign_id)
+    stored, given = record["campaign"], loaded.campaign.as_dict()
+    changed = sorted(key for key in given if stored.get(key) != given[key])
+    if changed:
+        raise InputError(
+            f"{loaded.path}: {', '.join(changed)}: differs from the stored campaign {campaign_id!r}, expected the same "
+            "file for --resume; give the changed one another name"
+        )
+    if record["state"] in ("running", "paused"):
+        go_on(session.store, session.lpad, campaign_id)
+    return campaign_id
+
+
+def _work(session: Session, campaign_id: str, workers: int, folder: Path, file: str) -> dict[str, Any]:
+    from sparc_fw.cli.tables import live_view
+    from sparc_fw.local_run import LocalRun
+    from sparc_fw.status import campaign_state, campaign_status
+
+    console = Console()
+    local = LocalRun(session, campaign_id, workers, folder)
+    typer.echo(f"{campaign_id}: {workers} workers in {local.folder}, logs beside them; Ctrl-C stops, --resume goes on")
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        shown = 0.0
+
+        def onlooker() -> None:
+            nonlocal shown
+            # A full status reads a dozen collections: the eye does not need it more often.
+            if time.monotonic() - shown > 2.0:
+                status = campaign_status(session.store, session.lpad, campaign_id)
+                live.update(live_view(session.store, status, local.repairs), refresh=True)
+                shown = time.monotonic()
+
+        try:
+            local.run(lambda: campaign_state(session.store, session.lpad, campaign_id) not in ("running",), onlooker)
+        except KeyboardInterrupt:
+            live.stop()
+            typer.echo(f"stopped; nothing is lost: sparc-fw run {file} --resume --workers {workers}", err=True)
+            raise typer.Exit(1) from None
+    for sentence in local.repairs:
+        typer.echo(f"mended: {sentence}")
+    return campaign_status(session.store, session.lpad, campaign_id)
+
+
+def _tell_end(session: Session, status: dict[str, Any], folder: Path) -> None:
+    from sparc_fw.cli.tables import iteration_table
+    from sparc_fw.report import write_report
+
+    console = Console()
+    console.print(iteration_table(status))
+    for problem in status["problems"]:
+        console.print(f"FIZZLED {problem['name']}: {problem['reason']} ({problem['directory']})", style="red")
+    if status["sentence"]:
+        console.print(status["sentence"])
+    if status["promoted"]:
+        best = status["promoted"]
+        console.print(f"promoted: member {best['member']} of iteration {best['iteration']}")
+    for path in write_report(session.store, status, folder):
+        console.print(f"wrote {path}", soft_wrap=True)

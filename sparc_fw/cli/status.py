@@ -1,0 +1,71 @@
+"""``sparc-fw status|list|report``: look at campaigns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sparc_fw.cli.control import CampaignName
+from sparc_fw.cli.screen import Json, print_json, print_table
+
+
+def status(
+    campaign: Annotated[str | None, typer.Argument(metavar="[CAMPAIGN]", help="The latest one where unset.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a campaign has done so far."""
+    from sparc_fw.cli.tables import live_view
+    from sparc_fw.errors import InputError
+    from sparc_fw.session import open_session
+    from sparc_fw.settings import load_settings
+    from sparc_fw.status import campaign_status
+
+    with open_session(load_settings()) as session:
+        if campaign is None:
+            latest = session.store.campaigns.find_one({}, {"_id": 1}, sort=[("created", -1)])
+            if latest is None:
+                raise InputError("there is no campaign in the store yet: begin one with 'sparc-fw run FILE'")
+            campaign = str(latest["_id"])
+        values = campaign_status(session.store, session.lpad, campaign)
+        if as_json:
+            print_json(values)
+        else:
+            Console().print(live_view(session.store, values, []))
+            if values["sentence"]:
+                typer.echo(values["sentence"])
+
+
+def list_campaigns(as_json: Json = False) -> None:
+    """List all campaigns, oldest first."""
+    from sparc_fw.session import open_session
+    from sparc_fw.settings import load_settings
+    from sparc_fw.status import campaign_rows
+
+    with open_session(load_settings()) as session:
+        rows = campaign_rows(session.store, session.lpad)
+    if as_json:
+        print_json({"campaigns": rows})
+        return
+    columns = ("campaign", "state", "verdict", "iterations", "labels")
+    print_table(columns, [[row[c] if row[c] is not None else "–" for c in columns] for row in rows])
+
+
+def report(
+    campaign: CampaignName,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder; ./CAMPAIGN-report where unset.")] = None,
+) -> None:
+    """Write a campaign's report: Markdown and pictures."""
+    from sparc_fw.report import write_report
+    from sparc_fw.session import open_session
+    from sparc_fw.settings import load_settings
+    from sparc_fw.status import campaign_status
+
+    with open_session(load_settings()) as session:
+        values = campaign_status(session.store, session.lpad, campaign)
+        folder = to or Path(f"{campaign}-report")
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in write_report(session.store, values, folder):
+            typer.echo(str(path))

@@ -1,0 +1,93 @@
+"""Labels and models out of the store, as files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import ase.db
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+
+from sparc_fw.documents import Label
+from sparc_fw.errors import InputError
+from sparc_fw.mongo import MongoDocument
+from sparc_fw.potentials.deepmd_data import elements_of, write_systems
+from sparc_fw.store import Store
+
+ENDINGS = {"extxyz": ".extxyz", "deepmd": "-deepmd", "ase-db": ".db"}
+
+
+def export_labels(store: Store, campaign_id: str, kind: str, out: Path | None) -> tuple[Path, int]:
+    """Write the good training labels of a campaign, in order; returns where and how many.
+
+    Raises
+    ------
+    InputError
+        If the target exists or there is no label yet.
+    """
+    store.campaign_record(campaign_id)
+    path = out or Path(campaign_id + ENDINGS[kind])
+    if path.exists():
+        raise InputError(f"{path}: exists already, expected a new file or folder (--out)")
+    keys = [key for keys in store.training_keys(campaign_id, 2**31) for key in keys]
+    found = store.labels_by_key(keys)
+    labels = [found[key] for key in keys if key in found and found[key].status == "ok"]
+    if not labels:
+        raise InputError(f"campaign {campaign_id!r} has no good label yet")
+    if kind == "extxyz":
+        write(path, [labelled_atoms(label) for label in labels], format="extxyz")
+    elif kind == "ase-db":
+        with ase.db.connect(path, type="db") as database:
+            for label in labels:
+                database.write(labelled_atoms(label), label_key=label.key, system=label.frame.info["system"])
+    else:
+        write_systems(labels, elements_of(labels), path)
+    return path, len(labels)
+
+
+def labelled_atoms(label: Label) -> Atoms:
+    """A good label as Atoms with a calculator that holds its numbers."""
+    frame = label.frame.copy()
+    results = {"energy": label.energy, "forces": label.forces}
+    if label.stress is not None:
+        results["stress"] = label.stress
+    frame.calc = SinglePointCalculator(frame, **results)
+    return frame
+
+
+def lay_models(store: Store, name: str, folder: Path) -> list[Path]:
+    """Write model files; for a campaign its last whole committee, the promoted member and a ``models.json``.
+
+    Raises
+    ------
+    InputError
+        If nothing of that name has a model.
+    """
+    single = store.models.find_one({"_id": name})
+    folder.mkdir(parents=True, exist_ok=True)
+    if single is not None:
+        return [_write_model(store, single, folder, f"member-{single['member']}")]
+    record = store.campaign_record(name)
+    size = record["campaign"]["committee"]
+    last = store.models.find_one({"campaign_id": name, "member": size - 1}, sort=[("iteration", -1)])
+    if last is None:
+        raise InputError(f"campaign {name!r} has no whole committee yet")
+    members = store.committee(name, last["iteration"])
+    paths = [_write_model(store, model, folder, f"member-{model['member']}") for model in members]
+    promoted = record.get("promoted")
+    if promoted is not None:
+        best = store.models.find_one({"_id": promoted["model"]})
+        assert best is not None, f"{promoted['model']} was promoted from the store"
+        paths.append(_write_model(store, best, folder, "promoted"))
+    about = folder / "models.json"
+    details = {"campaign": name, "committee_iteration": last["iteration"], "promoted": promoted}
+    about.write_text(json.dumps({**details, "elements": last["elements"]}, indent=2) + "\n")
+    return [*paths, about]
+
+
+def _write_model(store: Store, model: MongoDocument, folder: Path, stem: str) -> Path:
+    path = folder / f"{stem}{model['suffix']}"
+    path.write_bytes(store.files.get(model["file"]))
+    return path

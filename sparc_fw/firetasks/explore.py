@@ -1,0 +1,81 @@
+"""ExploreTask: one replica of an iteration's exploration, and the committee's opinion of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from fireworks import FWAction
+
+from sparc_fw.documents import Exploration
+from sparc_fw.errors import StageFailed
+from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.geometry.build import structure_of
+from sparc_fw.potentials.committee import force_deviation
+from sparc_fw.seeds import derive_seed
+
+
+class ExploreTask(CampaignTask):
+    """Run replica ``replica`` of system ``system`` and evaluate the force deviation of every frame."""
+
+    _fw_name = "{{sparc_fw.firetasks.ExploreTask}}"
+
+    def work(self) -> FWAction:
+        """Explore unless this replica's exploration is there already."""
+        replica = int(self.spec["replica"])
+        known = self.store.exploration(self.campaign_id, self.iteration, replica)
+        if known is None:
+            known = self._explore(replica)
+            self.store.save_exploration(known)
+            self.save_stage("explore", replica, steps=known.trajectory.steps)
+        return FWAction(
+            stored_data={"replica": replica, "frames": len(known.trajectory), "ended": known.trajectory.ended}
+        )
+
+    def _explore(self, replica: int) -> Exploration:
+        models = [
+            self.store.files.path(model["file"], model["suffix"])
+            for model in self.store.committee(self.campaign_id, self.iteration)
+        ]
+        seed = derive_seed(self.campaign.seed, self.iteration, "explore", replica)
+        trajectory = self.explorer.explore(
+            start=self._start(replica, seed),
+            potential=self.potential,
+            models=models,
+            iteration=self.iteration,
+            replica=self.spec["replica_of_system"],
+            seed=seed,
+            directory=Path.cwd(),
+            progress=self.progress_reporter("explore", replica),
+        )
+        clock = time.perf_counter()
+        deviation = force_deviation([self.potential.load(model) for model in models], trajectory)
+        return Exploration(
+            campaign_id=self.campaign_id,
+            iteration=self.iteration,
+            replica=replica,
+            trajectory=trajectory,
+            deviation=deviation,
+            seed=seed,
+            seconds_deviation=time.perf_counter() - clock,
+        )
+
+    def _start(self, replica: int, seed: int) -> Atoms:
+        """The frame that this replica begins from, as `ExplorerOptions.starts` says."""
+        system = self.spec["system"]
+        starts = self.campaign.explorer.starts
+        kind = starts[int(self.spec["replica_of_system"]) % len(starts)]
+        if kind == "structure":
+            return structure_of(self.campaign, self.store.campaign_files(self.campaign_id), system)
+        keys = self.store.training_keys(self.campaign_id, 0)[0]
+        labels = self.store.labels_by_key(keys)
+        candidates = [
+            labels[key].frame
+            for key in keys
+            if labels[key].status == "ok" and labels[key].frame.info["system"] == system
+        ]
+        if not candidates:
+            raise StageFailed(f"explorer.starts: no start frame of system {system!r} has a good label to begin from")
+        return candidates[int(np.random.default_rng(seed).integers(len(candidates)))]

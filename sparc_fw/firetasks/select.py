@@ -1,0 +1,101 @@
+"""SelectTask: judge what was explored, write it down, and only then append the next iteration."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from fireworks import FWAction
+
+from sparc_fw.documents import Exploration, Selection
+from sparc_fw.errors import StageFailed
+from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.seeds import derive_seed
+from sparc_fw.selectors.base import Choice
+from sparc_fw.selectors.convergence import Outcome, Progress, conclude
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+class SelectTask(CampaignTask):
+    """Select frames for the next iteration from the explorations of this one; spec: ``replicas`` (how many)."""
+
+    _fw_name = "{{sparc_fw.firetasks.SelectTask}}"
+
+    def work(self) -> FWAction:
+        """Store the selection (or find the stored one) and act on it."""
+        from sparc_fw.workflow import append_iteration
+
+        selection = self.store.selection(self.campaign_id, self.iteration)
+        if selection is None:
+            selection = self.store.save_selection(self._select())
+            self.save_stage("select", 0)
+        stored = {"verdict": selection.verdict, "sentence": selection.sentence, "picks": len(selection.picks)}
+        if not (selection.go_on and self.may_append()):
+            return FWAction(stored_data=stored)
+        keys = [self.labeler.key(frame) for frame in selection.picks]
+        self.store.add_frames(self.campaign_id, self.iteration + 1, "train", selection.picks, keys)
+        action = append_iteration(self.store, self.lpad, self.campaign, self.iteration + 1, self.fw_id)
+        action.stored_data = stored
+        return action
+
+    def _select(self) -> Selection:
+        explorations = []
+        for replica in range(int(self.spec["replicas"])):
+            exploration = self.store.exploration(self.campaign_id, self.iteration, replica)
+            if exploration is None:
+                raise StageFailed(f"iteration {self.iteration}: exploration {replica} is not in the store; rerun it")
+            explorations.append(exploration)
+        asked = self.store.training_keys(self.campaign_id, self.iteration)
+        spent = sum(len(keys) for keys in asked)
+        labels = self.store.labels_by_key(key for keys in asked for key in keys)
+        choice = self.selector.select(
+            explorations,
+            labelled=[labels[key].frame for keys in asked for key in keys if key in labels],
+            limit=max(0, self.campaign.budget.labels - spent),
+            seed=derive_seed(self.campaign.seed, self.iteration, "select"),
+        )
+        outcome = self._conclude(choice, explorations, spent)
+        return self._selection(choice, outcome, explorations)
+
+    def _conclude(self, choice: Choice, explorations: list[Exploration], spent: int) -> Outcome:
+        planned = sum(self._planned_ps() for _ in explorations)
+        survived = sum(float(e.trajectory.times[-1]) / 1000 if len(e.trajectory) else 0.0 for e in explorations)
+        record = self.store.campaign_record(self.campaign_id)
+        earlier = [r for r in self.store.selection_records(self.campaign_id) if r["iteration"] < self.iteration]
+        return conclude(
+            choice,
+            Progress(
+                iteration=self.iteration,
+                labels_spent=spent,
+                hours=(time.time() - record["created"]) / 3600,
+                planned_ps=planned,
+                survived_ps=survived,
+                earlier=[(r["fractions"], r["verdict"]) for r in earlier],
+            ),
+            self.campaign.convergence,
+            self.campaign.budget,
+        )
+
+    def _planned_ps(self) -> float:
+        durations = self.campaign.explorer.duration_ps
+        return durations[min(self.iteration, len(durations) - 1)]
+
+    def _selection(self, choice: Choice, outcome: Outcome, explorations: list[Exploration]) -> Selection:
+        deviations = np.array([frame.deviation for frame in choice.frames])
+        finite = deviations[np.isfinite(deviations)]
+        quantiles = {str(q): float(np.quantile(finite, q)) for q in QUANTILES} if len(finite) else {}
+        by_replica = {e.replica: e for e in explorations}
+        return Selection(
+            campaign_id=self.campaign_id,
+            iteration=self.iteration,
+            frames=choice.frames,
+            picks=[by_replica[replica].trajectory.frame(index) for replica, index in choice.picks],
+            fractions=outcome.fractions,
+            counts=outcome.counts,
+            quantiles=quantiles,
+            window=choice.window,
+            verdict=outcome.verdict,
+            sentence=outcome.sentence,
+            go_on=outcome.go_on,
+        )

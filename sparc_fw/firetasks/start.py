@@ -1,0 +1,108 @@
+"""StartTask: register a campaign, build its first frames, append iteration 0."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from fireworks import FWAction
+
+from sparc_fw.campaign import Campaign
+from sparc_fw.documents import Label
+from sparc_fw.errors import CampaignExists
+from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.geometry.build import build_frames
+from sparc_fw.geometry.files import Files
+from sparc_fw.geometry.sources import Source
+from sparc_fw.loading import LoadedCampaign, check_campaign, load_campaign, parse_campaign
+from sparc_fw.seeds import derive_seed
+
+
+class StartTask(CampaignTask):
+    """Begin a campaign.
+
+    Parameters
+    ----------
+    campaign : dict, optional
+        The campaign, as its YAML file would state it; paths are taken relative to ``folder``.
+    campaign_file : str, optional
+        A campaign file that the worker can read.
+    folder : str, optional
+        Where the files that an inline campaign names are; the launch directory where unset.
+
+    With neither, the spec names a campaign that was registered already (``sparc-fw submit`` does so).
+    """
+
+    _fw_name = "{{sparc_fw.firetasks.StartTask}}"
+    optional_params: ClassVar[list[str]] = ["campaign", "campaign_file", "folder"]
+
+    @property
+    def iteration(self) -> int:
+        """The start belongs to iteration 0."""
+        return 0
+
+    @property
+    def campaign_id(self) -> str:
+        """The campaign's name, from whichever parameter carries it."""
+        loaded = self._given()
+        return loaded.campaign.name if loaded is not None else super().campaign_id
+
+    def _given(self) -> LoadedCampaign | None:
+        if not hasattr(self, "_loaded"):
+            if "campaign_file" in self:
+                self._loaded: LoadedCampaign | None = load_campaign(Path(self["campaign_file"]))
+            elif "campaign" in self:
+                self._loaded = parse_campaign(self["campaign"], Path(self.get("folder", ".")))
+            else:
+                self._loaded = None
+        return self._loaded
+
+    def work(self) -> FWAction:
+        """Register, build the start and test frames, and append iteration 0."""
+        from sparc_fw.workflow import append_iteration
+
+        self._register()
+        frames = self._add_frames("train", list(self.campaign.start))
+        if self.campaign.test is not None:
+            self._add_frames("test", list(self.campaign.test.frames))
+            self._add_frames("scan", [self.campaign.test.scan] if self.campaign.test.scan else [])
+        self.save_stage("start", 0)
+        action = FWAction()
+        if self.may_append():
+            action = append_iteration(self.store, self.lpad, self.campaign, 0, self.fw_id)
+        action.stored_data = {"campaign_id": self.campaign_id, "start_frames": frames}
+        return action
+
+    def _register(self) -> None:
+        loaded = self._given()
+        if loaded is None:
+            return
+        check_campaign(loaded, self.settings)
+        try:
+            self.store.create_indexes()
+            self.store.add_campaign(loaded.campaign, loaded.files, self.fw_id)
+        except CampaignExists:
+            # A rerun of this very Firework finds what it registered the first time; anything else is a clash.
+            if self.store.campaign_record(self.campaign_id).get("start_fw_id") != self.fw_id:
+                raise
+
+    def _add_frames(self, role: str, sources: list[Source]) -> int:
+        """Write down the frames of some sources, with the labels that they bring along; returns their number."""
+        known = self.store.frameset(self.campaign_id, 0, role)
+        if known is not None or not sources:
+            return len(known["keys"]) if known else 0
+        files: Files = self.store.campaign_files(self.campaign_id)
+        campaign: Campaign = self.campaign
+        seed = derive_seed(campaign.seed, 0, role)
+        built = build_frames(sources, campaign, files, self.labeler, self.settings, seed)
+        entries = built.entries
+        frames = [entry.frame if isinstance(entry, Label) else entry for entry in entries]
+        keys = []
+        for entry in entries:
+            if isinstance(entry, Label):
+                self.store.save_label(entry, self.campaign_id, 0, self.fw_id)
+                keys.append(entry.key)
+            else:
+                keys.append(self.labeler.key(entry))
+        self.store.add_frames(self.campaign_id, 0, role, frames, keys, dropped=built.dropped)
+        return len(frames)

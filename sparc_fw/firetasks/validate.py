@@ -1,0 +1,116 @@
+"""ValidateTask: measure an iteration's members on labels they never saw. PublishTask: promote the best of all."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fireworks import FWAction
+
+from sparc_fw.documents import Label, Report
+from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.mongo import MongoDocument
+from sparc_fw.potentials.base import Evaluator
+from sparc_fw.potentials.committee import energies, errors
+
+
+class ValidateTask(CampaignTask):
+    """Errors of every member on the validation set, the test set and the reference scan."""
+
+    _fw_name = "{{sparc_fw.firetasks.ValidateTask}}"
+
+    def work(self) -> FWAction:
+        """Store the iteration's report."""
+        validation = self.store.dataset(self.campaign, self.iteration).validation
+        test = self.store.reference(self.campaign_id, "test")
+        scan = self.store.reference(self.campaign_id, "scan")
+        members = []
+        for model in self.store.committee(self.campaign_id, self.iteration):
+            evaluator = self.potential.load(self._model_file(model))
+            members.append(_measure(evaluator, validation, test, scan))
+        report = Report(
+            campaign_id=self.campaign_id,
+            iteration=self.iteration,
+            members=members,
+            best=_best(members),
+            seconds=time.time() - self.started,
+        )
+        self.store.save_report(report)
+        self.save_stage("validate", 0)
+        return FWAction(stored_data={"best": report.best})
+
+    def _model_file(self, model: MongoDocument) -> Path:
+        return self.store.files.path(model["file"], model["suffix"])
+
+
+def _measure(evaluator: Evaluator, validation: list[Label], test: list[Label], scan: list[Label]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "validation": asdict(errors(evaluator, validation)) if validation else None,
+        "test": asdict(errors(evaluator, test)) if test else None,
+        "scan": None,
+        "scan_rmse": None,
+    }
+    if scan:
+        curve = energies(evaluator, [label.frame for label in scan])
+        reference = np.array([label.energy for label in scan], dtype=float)
+        row["scan"] = [float(energy) for energy in curve]
+        row["scan_rmse"] = scan_rmse(curve, reference)
+    return row
+
+
+def scan_rmse(curve: np.ndarray, reference: np.ndarray) -> float:
+    """Root-mean-square difference of two energy curves (eV) after their mean offset was taken off.
+
+    A constant offset is no error of a potential energy surface.
+    """
+    difference = curve - reference
+    return float(np.sqrt(np.mean((difference - difference.mean()) ** 2)))
+
+
+def _best(members: list[dict[str, Any]]) -> int:
+    """The member with the least validation force error; the first one where nothing was held out."""
+    found = [m["validation"]["force_rmse"] if m["validation"] else np.inf for m in members]
+    return int(np.argmin(found))
+
+
+class PublishTask(ValidateTask):
+    """End a campaign: compare all members of all iterations on the last validation set and promote the best.
+
+    It waits for the whole chain of detours. In a chapter that was followed by another it leaves the work to that one.
+    """
+
+    _fw_name = "{{sparc_fw.firetasks.PublishTask}}"
+
+    def work(self) -> FWAction:
+        """Promote a model and close the campaign."""
+        last = self.store.selection_records(self.campaign_id)[-1]
+        if last["go_on"]:
+            return FWAction(stored_data={"handed_over": "the next chapter goes on"})
+        validation = self.store.dataset(self.campaign, last["iteration"]).validation
+        models = [
+            model
+            for iteration in range(last["iteration"] + 1)
+            for model in self.store.committee(self.campaign_id, iteration)
+        ]
+        found = {}
+        for model in models:
+            evaluator = self.potential.load(self._model_file(model))
+            found[model["_id"]] = errors(evaluator, validation).force_rmse if validation else 0.0
+        promoted = min(models, key=lambda model: (found[model["_id"]], -model["iteration"], model["member"]))
+        self.store.update_campaign(
+            self.campaign_id,
+            {
+                "state": "completed",
+                "verdict": last["verdict"],
+                "promoted": {
+                    "model": promoted["_id"],
+                    "iteration": promoted["iteration"],
+                    "member": promoted["member"],
+                    "validation_force_rmse": found[promoted["_id"]],
+                },
+            },
+        )
+        return FWAction(stored_data={"promoted": promoted["_id"], "verdict": last["verdict"]})

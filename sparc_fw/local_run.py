@@ -1,0 +1,146 @@
+"""Workers on this machine for one campaign, and a watch over them and the embedded MongoDB."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from sparc_fw.backend import find_command
+from sparc_fw.child_process import die_with_parent, thread_variables
+from sparc_fw.errors import MissingDependency, StageFailed
+from sparc_fw.launchpad import write_launchpad_file
+from sparc_fw.repair import repair, worker_name
+from sparc_fw.session import Session
+
+POLL_SECONDS = 0.5
+MAX_CRASHES = 20
+"""A worker that had to be started again so often will not get better."""
+
+
+@dataclass
+class Worker:
+    """A running ``rlaunch rapidfire`` and what it needs to be started again."""
+
+    number: int
+    name: str
+    file: Path
+    process: subprocess.Popen[bytes]
+
+
+class LocalRun:
+    """Runs a campaign with workers on this machine until it ends.
+
+    Parameters
+    ----------
+    session : Session
+    campaign_id : str
+    workers : int
+    folder : Path
+        Working directory of the workers; their launch folders and logs go there.
+    """
+
+    def __init__(self, session: Session, campaign_id: str, workers: int, folder: Path) -> None:
+        self.session = session
+        self.campaign_id = campaign_id
+        self.folder = folder.absolute()
+        self.crashes = 0
+        self.repairs: list[str] = []
+        self._workers: list[Worker] = []
+        self._wanted = workers
+
+    def run(self, ended: Callable[[], bool], onlooker: Callable[[], None]) -> None:
+        """Start the workers, watch them, and stop them when `ended` says so or an exception comes by (Ctrl-C).
+
+        Raises
+        ------
+        StageFailed
+            If workers crash again and again, with the last lines of their log.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write_configuration()
+        self._repair()
+        try:
+            self._workers = [self._start(number) for number in range(self._wanted)]
+            while not ended():
+                onlooker()
+                time.sleep(POLL_SECONDS)
+                self._watch()
+        finally:
+            self._stop()
+            self._repair(tuple(worker.name for worker in self._workers))
+
+    def _write_configuration(self) -> None:
+        """Files by which rlaunch finds the LaunchPad, and FireWorks pings often enough to notice a dead worker."""
+        lpad = self.session.lpad
+        settings = self.session.settings
+        if self.session.embedded is not None:
+            write_launchpad_file(lpad.host, lpad.name, self.folder / "my_launchpad.yaml")
+        else:
+            lpad.to_file(str(self.folder / "my_launchpad.yaml"))
+            (self.folder / "my_launchpad.yaml").chmod(0o600)
+        config = {"PING_TIME_SECS": settings.ping_seconds, "RUN_EXPIRATION_SECS": 4 * settings.ping_seconds}
+        (self.folder / "FW_config.yaml").write_text(yaml.safe_dump(config))
+
+    def _start(self, number: int) -> Worker:
+        rlaunch = find_command("rlaunch")
+        if rlaunch is None:
+            raise MissingDependency("rlaunch: not found beside the interpreter or on PATH, expected FireWorks' command")
+        name = worker_name(number)
+        file = self.folder / f"my_fworker-{number}.yaml"
+        query = json.dumps({"spec.campaign_id": self.campaign_id})
+        file.write_text(yaml.safe_dump({"name": name, "category": "", "query": query, "env": {}}))
+        command = [rlaunch, "-l", "my_launchpad.yaml", "-w", file.name, "--loglvl", "WARNING", "rapidfire"]
+        command += ["--nlaunches", "infinite", "--sleep", "1"]
+        environment = os.environ | thread_variables(self.session.settings.threads)
+        environment |= {"FW_CONFIG_FILE": str(self.folder / "FW_config.yaml")}
+        with (self.folder / f"worker-{number}.log").open("ab") as log:
+            process = subprocess.Popen(
+                die_with_parent(command),
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C in the terminal is for us alone: a worker would mark its Firework as FIZZLED.
+                start_new_session=True,
+            )
+        return Worker(number, name, file, process)
+
+    def _watch(self) -> None:
+        """Start again what died, and rerun what it was doing."""
+        if self.session.revive():
+            self.repairs.append("started the embedded MongoDB again, which had died")
+            if self.session.embedded is not None:
+                # Its port may be another one.
+                self._write_configuration()
+        dead = [worker for worker in self._workers if worker.process.poll() is not None]
+        if not dead:
+            return
+        self.crashes += len(dead)
+        if self.crashes > MAX_CRASHES:
+            log = (self.folder / f"worker-{dead[0].number}.log").read_text(errors="replace")
+            raise StageFailed(f"workers crashed {self.crashes} times; the last words were:\n{log[-2000:]}")
+        self._repair(tuple(worker.name for worker in dead))
+        for worker in dead:
+            self.repairs.append(f"started worker {worker.number} again (exit status {worker.process.returncode})")
+            self._workers[self._workers.index(worker)] = self._start(worker.number)
+
+    def _repair(self, dead: tuple[str, ...] = ()) -> None:
+        self.repairs += repair(self.session.store, self.session.lpad, self.campaign_id, dead).done
+
+    def _stop(self) -> None:
+        """End the workers with all that they started."""
+        for worker in self._workers:
+            if worker.process.poll() is None:
+                # The whole session: a training goes with its worker.
+                os.killpg(worker.process.pid, signal.SIGKILL)
+        for worker in self._workers:
+            worker.process.wait()

@@ -1,0 +1,156 @@
+"""Records as MongoDB keeps them: small plain values in the document, arrays as bytes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from sparc_fw.documents import Exploration, FrameVerdict, Label, Report, Selection, Trajectory
+from sparc_fw.encoding import frame_info, pack_arrays, pack_frames, unpack_arrays, unpack_frames
+from sparc_fw.mongo import MongoDocument
+
+PLAIN_LABEL_FIELDS = (
+    "status",
+    "energy",
+    "reason",
+    "message",
+    "seconds",
+    "attempts",
+    "code",
+    "version",
+    "host",
+)
+
+
+def _bytes(values: np.ndarray | None) -> bytes | None:
+    return None if values is None else np.ascontiguousarray(values, dtype="<f8").tobytes()
+
+
+def _array(data: bytes | None, *shape: int) -> np.ndarray | None:
+    return None if data is None else np.frombuffer(data, dtype="<f8").reshape(shape).copy()
+
+
+def label_to_record(label: Label) -> MongoDocument:
+    """A label as one document, arrays as little-endian float64."""
+    frame = label.frame
+    return {
+        "_id": label.key,
+        **{name: getattr(label, name) for name in PLAIN_LABEL_FIELDS},
+        "numbers": [int(number) for number in frame.numbers],
+        "positions": _bytes(frame.positions),
+        "cell": _bytes(frame.cell.array),
+        "pbc": [bool(flag) for flag in frame.pbc],
+        "info": frame_info(frame),
+        "forces": _bytes(label.forces),
+        "stress": _bytes(label.stress),
+    }
+
+
+def label_from_record(record: MongoDocument) -> Label:
+    """The inverse of `label_to_record`."""
+    frame = Atoms(
+        numbers=record["numbers"],
+        positions=_array(record["positions"], -1, 3),
+        cell=_array(record["cell"], 3, 3),
+        pbc=record["pbc"],
+        info=dict(record["info"]),
+    )
+    return Label(
+        frame=frame,
+        key=record["_id"],
+        forces=_array(record["forces"], -1, 3),
+        stress=_array(record["stress"], 6),
+        **{name: record[name] for name in PLAIN_LABEL_FIELDS},
+    )
+
+
+def exploration_to_record(exploration: Exploration) -> tuple[MongoDocument, bytes]:
+    """An exploration as a small document and its arrays."""
+    trajectory = exploration.trajectory
+    arrays: dict[str, np.ndarray] = {name: getattr(trajectory, name) for name in ("numbers", "positions", "cells", "times")}
+    arrays["deviation"] = exploration.deviation
+    arrays |= {f"series:{name}": values for name, values in trajectory.series.items()}
+    record = {
+        "campaign_id": exploration.campaign_id,
+        "iteration": exploration.iteration,
+        "replica": exploration.replica,
+        "seed": exploration.seed,
+        "seconds_deviation": exploration.seconds_deviation,
+        "seconds": trajectory.seconds,
+        "steps": trajectory.steps,
+        "ended": trajectory.ended,
+        "frames": len(trajectory),
+        "pbc": [bool(flag) for flag in trajectory.pbc],
+        "info": trajectory.info,
+    }
+    return record, pack_arrays(arrays)
+
+
+def exploration_from_record(record: MongoDocument, data: bytes) -> Exploration:
+    """The inverse of `exploration_to_record`."""
+    arrays = unpack_arrays(data)
+    pbc = record["pbc"]
+    trajectory = Trajectory(
+        **{name: arrays[name] for name in ("numbers", "positions", "cells", "times")},
+        pbc=(pbc[0], pbc[1], pbc[2]),
+        info=record["info"],
+        steps=record["steps"],
+        ended=record["ended"],
+        seconds=record["seconds"],
+        series={name.removeprefix("series:"): values for name, values in arrays.items() if name.startswith("series:")},
+    )
+    plain = {key: record[key] for key in ("campaign_id", "iteration", "replica", "seed", "seconds_deviation")}
+    return Exploration(trajectory=trajectory, deviation=arrays["deviation"], **plain)
+
+
+PLAIN_SELECTION_FIELDS = (
+    "campaign_id",
+    "iteration",
+    "fractions",
+    "counts",
+    "quantiles",
+    "verdict",
+    "sentence",
+    "go_on",
+)
+
+
+def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
+    """A selection as a small document and, as bytes, the picks and what became of every frame."""
+    frames = selection.frames
+    arrays = {
+        "replica": np.array([f.replica for f in frames], dtype=np.int32),
+        "index": np.array([f.index for f in frames], dtype=np.int64),
+        "deviation": np.array([f.deviation for f in frames], dtype=float),
+        "frame_class": np.array([f.frame_class for f in frames], dtype="U12"),
+        "fate": np.array([f.fate for f in frames], dtype="U24"),
+        "picks": np.frombuffer(pack_frames(selection.picks), dtype=np.uint8),
+    }
+    record: dict[str, Any] = {name: getattr(selection, name) for name in PLAIN_SELECTION_FIELDS}
+    # MongoDB takes a dot in a key for a path.
+    record["quantiles"] = json.dumps(selection.quantiles)
+    record["window"] = list(selection.window)
+    record["picks"] = len(selection.picks)
+    record["fates"] = dict(Counter(f.fate for f in frames))
+    return record, pack_arrays(arrays)
+
+
+def selection_from_record(record: MongoDocument, data: bytes) -> Selection:
+    """The inverse of `selection_to_record`."""
+    arrays = unpack_arrays(data)
+    names = ("replica", "index", "deviation", "frame_class", "fate")
+    frames = [FrameVerdict(*row) for row in zip(*(arrays[name].tolist() for name in names), strict=True)]
+    plain = {name: record[name] for name in PLAIN_SELECTION_FIELDS}
+    plain["quantiles"] = json.loads(record["quantiles"])
+    low, high = record["window"]
+    picks: list[Atoms] = unpack_frames(arrays["picks"].tobytes())
+    return Selection(frames=frames, picks=picks, window=(low, high), **plain)
+
+
+def report_from_record(record: MongoDocument) -> Report:
+    """A report from its document."""
+    return Report(**{name: record[name] for name in ("campaign_id", "iteration", "members", "best", "seconds")})

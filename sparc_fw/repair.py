@@ -1,0 +1,195 @@
+"""Mending what a kill leaves behind in the LaunchPad and FireWorks itself does not mend.
+
+FireWorks writes a finished launch in several steps: the launch, the lock on the Workflow, the Fireworks (with those of
+a detour), the Workflow, the unlocking. Each gap between two of them leaves another wreck. `repair` compares the store,
+``fireworks`` and ``workflows`` and puts the campaign into the state from which it goes on. It is safe while workers
+run: it changes a Workflow only under FireWorks' own lock.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fireworks import LaunchPad
+from fireworks.core.launchpad import WFLock
+
+from sparc_fw.store import Store
+from sparc_fw.submission import campaign_workflows, ensure_workflow
+
+LOCK_SECONDS = 10.0
+"""A lock that outlives this is what a killed process left; FireWorks holds it for milliseconds."""
+
+ADD_SECONDS = 1.0
+"""Longest time between FireWorks' writing the Fireworks of a new Workflow and the Workflow itself."""
+
+WORKER_PREFIX = "sparc-fw"
+
+
+def worker_name(number: int) -> str:
+    """Name of a worker of this process, by which `repair` can tell that it is dead."""
+    return f"{WORKER_PREFIX}:{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}:{number}"
+
+
+def _started(pid: int) -> str:
+    """Start time of a process in clock ticks since boot, which tells it from a later one with its pid."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _is_dead(worker: str) -> bool:
+    """Whether a worker's name says that it ran here, under a process that is gone."""
+    parts = worker.split(":")
+    if len(parts) != 5 or parts[0] != WORKER_PREFIX or parts[1] != socket.gethostname():
+        return False
+    return _started(int(parts[2])) != parts[3]
+
+
+@dataclass
+class Repairs:
+    """What was mended: one sentence each."""
+
+    done: list[str] = field(default_factory=list)
+
+    def note(self, sentence: str) -> None:
+        """Add a sentence."""
+        self.done.append(sentence)
+
+
+def repair(store: Store, lpad: LaunchPad, campaign_id: str, dead_workers: tuple[str, ...] = ()) -> Repairs:
+    """Mend a campaign's Workflows.
+
+    Parameters
+    ----------
+    dead_workers : tuple of str
+        Names of workers that the caller knows to be dead; others of this host are recognised by their process.
+    """
+    repairs = Repairs()
+    if store.campaign_record(campaign_id).get("start_fw_id") is None:
+        ensure_workflow(lpad, campaign_id)
+    for workflow in campaign_workflows(lpad, campaign_id):
+        _unlock(lpad, workflow, repairs)
+    _delete_orphans(lpad, campaign_id, repairs)
+    for workflow in campaign_workflows(lpad, campaign_id):
+        _agree_on_states(lpad, workflow["nodes"][0], repairs)
+    _rerun_dead(lpad, campaign_id, dead_workers, repairs)
+    _refresh_finished(lpad, campaign_id, repairs)
+    _reapply_selections(store, lpad, campaign_id, repairs)
+    return repairs
+
+
+def _unlock(lpad: LaunchPad, workflow: dict[str, Any], repairs: Repairs) -> None:
+    node = workflow["nodes"][0]
+    deadline = time.monotonic() + LOCK_SECONDS
+    before = None
+    while True:
+        current = lpad.workflows.find_one({"nodes": node}, {"locked": 1, "updated_on": 1})
+        if current is None or "locked" not in current:
+            return
+        if before is not None and current["updated_on"] != before:
+            deadline = time.monotonic() + LOCK_SECONDS  # somebody works: another holder each time
+        before = current["updated_on"]
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    lpad.workflows.update_one({"nodes": node}, {"$unset": {"locked": ""}})
+    repairs.note(f"unlocked the Workflow of Firework {node}, whose lock was left by a killed process")
+
+
+def _delete_orphans(lpad: LaunchPad, campaign_id: str, repairs: Repairs) -> None:
+    """Delete Fireworks that are in no Workflow: a detour whose Workflow was never written."""
+    with ExitStack() as locks:
+        for workflow in campaign_workflows(lpad, campaign_id):
+            locks.enter_context(WFLock(lpad, workflow["nodes"][0]))  # an append that is under way holds it
+        orphans = _orphans(lpad, campaign_id)
+        if not orphans:
+            return
+        # A chapter is added without a lock, Fireworks first: give it the time to write its Workflow.
+        time.sleep(ADD_SECONDS)
+        orphans &= _orphans(lpad, campaign_id)
+        if orphans:
+            lpad.fireworks.delete_many({"fw_id": {"$in": sorted(orphans)}})
+            repairs.note(f"deleted {len(orphans)} Fireworks that were in no Workflow")
+
+
+def _orphans(lpad: LaunchPad, campaign_id: str) -> set[int]:
+    ids = {firework["fw_id"] for firework in lpad.fireworks.find({"spec.campaign_id": campaign_id}, {"fw_id": 1})}
+    for workflow in campaign_workflows(lpad, campaign_id):
+        ids.difference_update(workflow["nodes"])
+    return ids
+
+
+def _agree_on_states(lpad: LaunchPad, node: int, repairs: Repairs) -> None:
+    """Make ``workflows.fw_states`` say what ``fireworks.state`` says."""
+    with WFLock(lpad, node):
+        workflow = lpad.workflows.find_one({"nodes": node}, {"fw_states": 1, "nodes": 1})
+        found = lpad.fireworks.find({"fw_id": {"$in": workflow["nodes"]}}, {"fw_id": 1, "state": 1})
+        actual = {str(firework["fw_id"]): firework["state"] for firework in found}
+        wrong = {key: state for key, state in actual.items() if workflow["fw_states"].get(key) != state}
+        if wrong:
+            lpad.workflows.update_one(
+                {"nodes": node}, {"$set": {f"fw_states.{key}": state for key, state in wrong.items()}}
+            )
+            repairs.note(f"corrected the state of {len(wrong)} Fireworks in the Workflow of Firework {node}")
+
+
+def _rerun_dead(lpad: LaunchPad, campaign_id: str, dead_workers: tuple[str, ...], repairs: Repairs) -> None:
+    """Rerun Fireworks whose worker is dead, without waiting for their ping to expire."""
+    running = {"spec.campaign_id": campaign_id, "state": {"$in": ["RUNNING", "RESERVED"]}}
+    for firework in list(lpad.fireworks.find(running, {"fw_id": 1, "launches": 1, "name": 1, "state": 1})):
+        launch = lpad.launches.find_one({"launch_id": {"$in": firework["launches"]}}, sort=[("launch_id", -1)])
+        if launch is None:
+            continue  # checked out this moment: the launch comes next
+        worker = launch["fworker"]["name"]
+        if launch["state"] in ("RUNNING", "RESERVED") and (worker in dead_workers or _is_dead(worker)):
+            lpad.mark_fizzled(launch["launch_id"])
+            lpad.rerun_fw(firework["fw_id"])
+            repairs.note(f"reran {firework['name']!r}, whose worker is dead")
+
+
+def _refresh_finished(lpad: LaunchPad, campaign_id: str, repairs: Repairs) -> None:
+    """Refresh Fireworks whose launch ended without their hearing of it, and those whose parents are all done."""
+    active = {"spec.campaign_id": campaign_id, "state": {"$in": ["RUNNING", "RESERVED", "WAITING"]}}
+    for firework in list(lpad.fireworks.find(active, {"fw_id": 1, "launches": 1, "name": 1, "state": 1})):
+        ended = {"launch_id": {"$in": firework["launches"]}, "state": {"$in": ["COMPLETED", "FIZZLED"]}}
+        if firework["state"] == "WAITING":
+            parents = _parent_states(lpad, firework["fw_id"])
+            if not parents or any(state != "COMPLETED" for state in parents):
+                continue
+        elif lpad.launches.find_one(ended, {"_id": 1}) is None:
+            continue
+        lpad._refresh_wf(firework["fw_id"])
+        after = lpad.fireworks.find_one({"fw_id": firework["fw_id"]}, {"state": 1})["state"]
+        if after != firework["state"]:
+            repairs.note(f"refreshed {firework['name']!r}: {firework['state']} -> {after}")
+
+
+def _parent_states(lpad: LaunchPad, fw_id: int) -> list[str]:
+    workflow = lpad.workflows.find_one({"nodes": fw_id}, {"parent_links": 1, "fw_states": 1})
+    return [workflow["fw_states"][str(parent)] for parent in workflow["parent_links"].get(str(fw_id), [])]
+
+
+def _reapply_selections(store: Store, lpad: LaunchPad, campaign_id: str, repairs: Repairs) -> None:
+    """Rerun a COMPLETED select (or start) whose stored record asks for an iteration that is not there."""
+    from sparc_fw.workflow import iteration_exists
+
+    if store.campaign_record(campaign_id)["state"] != "running":
+        return
+    query = {"spec.campaign_id": campaign_id, "state": "COMPLETED", "spec.stage": {"$in": ["start", "select"]}}
+    for firework in list(lpad.fireworks.find(query, {"fw_id": 1, "spec": 1, "name": 1})):
+        stage, iteration = firework["spec"]["stage"], firework["spec"]["iteration"]
+        wanted = 0 if stage == "start" else iteration + 1
+        if stage == "select":
+            selection = store.selection(campaign_id, iteration)
+            if selection is None or not selection.go_on:
+                continue
+        if not iteration_exists(lpad, campaign_id, wanted):
+            lpad.rerun_fw(firework["fw_id"])
+            repairs.note(f"reran {firework['name']!r}, whose iteration {wanted} was never appended")

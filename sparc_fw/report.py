@@ -1,0 +1,94 @@
+"""The report of a campaign: Markdown and pictures in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sparc_fw.figures import draw_all
+from sparc_fw.store import Store
+
+COLUMNS = (
+    "iteration",
+    "labels (failed)",
+    "test force RMSE eV/Å",
+    "test energy RMSE meV/atom",
+    "scan RMSE meV",
+    "deviation 50 % / 95 % / max eV/Å",
+    "accurate / candidate / failed %",
+    "picks",
+    "verdict",
+    "label s",
+    "train s",
+    "explore s",
+    "select s",
+)
+
+
+def write_report(store: Store, status: dict[str, Any], folder: Path) -> list[Path]:
+    """Write ``report.md`` and its pictures into `folder`; returns all files."""
+    campaign = store.campaign(status["campaign"])
+    pictures = draw_all(store, campaign, status, folder)
+    text = folder / "report.md"
+    text.write_text(report_text(status, [picture.name for picture in pictures]))
+    return [text, *pictures]
+
+
+def report_text(status: dict[str, Any], pictures: list[str]) -> str:
+    """The report as Markdown."""
+    lines = [f"# Campaign {status['campaign']}", ""]
+    lines += [f"State: {status['state']}. {status['sentence'] or 'No verdict yet.'}", ""]
+    lines += [f"{status['labels_spent']} of {status['labels_budget']} labels were spent.", ""]
+    promoted = status["promoted"]
+    if promoted:
+        row = status["iterations"][promoted["iteration"]]
+        member = row["members"][promoted["member"]]
+        lines += [
+            f"Promoted: member {promoted['member']} of iteration {promoted['iteration']}, best of all on the "
+            f"validation set ({promoted['validation_force_rmse']:.3f} eV/Å). {_member_sentence(member)}",
+            "",
+        ]
+    lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines += ["| " + " | ".join(_row(row)) + " |" for row in status["iterations"]]
+    lines += ["", "Errors are those of the member that the validation set prefers.", ""]
+    for row in status["iterations"]:
+        if row["sentence"]:
+            lines.append(f"- Iteration {row['iteration']}: {row['sentence']}. Frames: {_counts(row['fates'])}.")
+        if row["label_failures"]:
+            lines.append(f"  Failed labels so far: {_counts(row['label_failures'])}.")
+        if any(row["frames_dropped"].values()):
+            lines.append(f"  Start frames left out: {_counts(row['frames_dropped'])}.")
+    lines += ["", *(f"![{name}]({name})" for name in pictures)]
+    for problem in status["problems"]:
+        lines.append(f"- FIZZLED {problem['name']} (Firework {problem['fw_id']}): {problem['reason']}")
+    return "\n".join(lines) + "\n"
+
+
+def _counts(counts: dict[str, int] | None) -> str:
+    return ", ".join(f"{key} {value}" for key, value in sorted((counts or {}).items())) or "none"
+
+
+def _member_sentence(member: dict[str, Any]) -> str:
+    parts = []
+    if member["test"]:
+        parts.append(f"On the test set {member['test']['force_rmse']:.3f} eV/Å")
+        parts.append(f"{1000 * member['test']['energy_rmse']:.1f} meV/atom")
+    if member["scan_rmse"] is not None:
+        parts.append(f"on the scan {1000 * member['scan_rmse']:.1f} meV")
+    return ", ".join(parts) + ("." if parts else "")
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    test, quantiles, fractions, seconds = row["test"], row["quantiles"], row["fractions"], row["seconds"]
+    return [
+        str(row["iteration"]),
+        f"{row['labels']} ({row['labels_failed']})",
+        f"{test['force_rmse']:.3f}" if test else "",
+        f"{1000 * test['energy_rmse']:.1f}" if test else "",
+        f"{1000 * row['scan_rmse']:.1f}" if row["scan_rmse"] is not None else "",
+        " / ".join(f"{quantiles[q]:.3f}" for q in ("0.5", "0.95", "1.0")) if quantiles else "",
+        " / ".join(f"{100 * fractions[c]:.1f}" for c in ("accurate", "candidate", "failed")) if fractions else "",
+        str(row["picks"]) if row["picks"] is not None else "",
+        row["verdict"] or "",
+        *(f"{seconds[s]:.0f}" if s in seconds else "" for s in ("label", "train", "explore", "select")),
+    ]

@@ -1,0 +1,148 @@
+"""What a campaign has done so far, as plain values: the source of the table, of ``status --json`` and of the report."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fireworks import LaunchPad
+
+from sparc_fw.store import Store
+
+STAGES = ("label", "train", "explore", "validate", "select")
+ENDED = ("completed", "cancelled")
+
+
+def campaign_state(store: Store, lpad: LaunchPad, campaign_id: str) -> str:
+    """One of running, paused, cancelled, completed, or failed, where a Firework fizzled and none can go on."""
+    state = str(store.campaign_record(campaign_id)["state"])
+    if state != "running":
+        return state
+    mine = {"spec.campaign_id": campaign_id}
+    if lpad.fireworks.find_one({**mine, "state": {"$in": ["READY", "RESERVED", "RUNNING"]}}, {"_id": 1}) is not None:
+        return state
+    return "failed" if lpad.fireworks.find_one({**mine, "state": "FIZZLED"}, {"_id": 1}) is not None else state
+
+
+def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str, Any]:
+    """Everything about a campaign in JSON-able values; eV, eV/Å, s."""
+    record = store.campaign_record(campaign_id)
+    iterations = _iterations(store, campaign_id)
+    spent = iterations[-1]["labels"] + iterations[-1]["labels_failed"] if iterations else 0
+    last = next((row for row in reversed(iterations) if row["verdict"]), None)
+    return {
+        "campaign": campaign_id,
+        "state": campaign_state(store, lpad, campaign_id),
+        "verdict": record.get("verdict") or (last["verdict"] if last else None),
+        "sentence": last["sentence"] if last else None,
+        "labels_spent": spent,
+        "labels_budget": record["campaign"]["budget"]["labels"],
+        "created": record["created"],
+        "promoted": record.get("promoted"),
+        "iterations": iterations,
+        "problems": problems(lpad, campaign_id),
+    }
+
+
+def campaign_rows(store: Store, lpad: LaunchPad) -> list[dict[str, Any]]:
+    """One row per campaign, oldest first: what a list shows."""
+    rows = []
+    for record in store.campaigns.find({}, {"campaign": 0}).sort("created", 1):
+        name = record["_id"]
+        framesets = list(store.framesets.find({"campaign_id": name, "role": "train"}, {"keys": 1}))
+        last = store.selections.find_one({"campaign_id": name}, {"verdict": 1}, sort=[("iteration", -1)])
+        rows.append(
+            {
+                "campaign": name,
+                "state": campaign_state(store, lpad, name),
+                "verdict": last["verdict"] if last else None,
+                "iterations": len(framesets),
+                "labels": store.label_counts(key for frameset in framesets for key in frameset["keys"])["ok"],
+                "created": record["created"],
+            }
+        )
+    return rows
+
+
+def problems(lpad: LaunchPad, campaign_id: str) -> list[dict[str, Any]]:
+    """The FIZZLED Fireworks of a campaign, each with the last line of its traceback."""
+    found = []
+    for firework in lpad.fireworks.find({"spec.campaign_id": campaign_id, "state": "FIZZLED"}):
+        launch = lpad.launches.find_one({"launch_id": {"$in": firework["launches"]}}, sort=[("launch_id", -1)])
+        trace = (((launch or {}).get("action") or {}).get("stored_data", {}).get("_exception") or {}).get("_stacktrace")
+        found.append(
+            {
+                "fw_id": firework["fw_id"],
+                "name": firework["name"],
+                "reason": trace.strip().splitlines()[-1] if trace else "lost: its worker died",
+                "directory": launch["launch_dir"] if launch else None,
+            }
+        )
+    return found
+
+
+def _iterations(store: Store, campaign_id: str) -> list[dict[str, Any]]:
+    framesets = list(store.framesets.find({"campaign_id": campaign_id, "role": "train"}).sort("iteration", 1))
+    selections = {record["iteration"]: record for record in store.selection_records(campaign_id)}
+    reports = {report.iteration: report for report in store.report_records(campaign_id)}
+    rows = []
+    keys: list[str] = []
+    for frameset in framesets:
+        iteration = frameset["iteration"]
+        keys += frameset["keys"]
+        counts = store.label_counts(keys)
+        report = reports.get(iteration)
+        best = report.members[report.best] if report else {}
+        selection = selections.get(iteration, {})
+        rows.append(
+            {
+                "iteration": iteration,
+                "labels": counts["ok"],
+                "labels_failed": counts["failed"],
+                "label_failures": store.failure_reasons(keys) if counts["failed"] else {},
+                "frames_dropped": frameset.get("dropped", {}),
+                "test": _errors(best.get("test")),
+                "validation": _errors(best.get("validation")),
+                "scan_rmse": best.get("scan_rmse"),
+                "members": [_member(member) for member in report.members] if report else [],
+                "best_member": report.best if report else None,
+                "quantiles": selection_quantiles(selection),
+                "fractions": selection.get("fractions"),
+                "counts": selection.get("counts"),
+                "fates": selection.get("fates"),
+                "picks": selection.get("picks"),
+                "window": selection.get("window"),
+                "verdict": selection.get("verdict"),
+                "sentence": selection.get("sentence"),
+                "seconds": stage_seconds(store, campaign_id, iteration),
+            }
+        )
+    return rows
+
+
+def selection_quantiles(selection: dict[str, Any]) -> dict[str, float] | None:
+    """Quantiles of the force deviation that a selection's record carries, eV/Å; None for an empty record."""
+    return json.loads(selection["quantiles"]) if selection else None
+
+
+def _errors(errors: dict[str, Any] | None) -> dict[str, float] | None:
+    if errors is None:
+        return None
+    return {"force_rmse": errors["force_rmse"], "energy_rmse": errors["energy_rmse"], "frames": errors["frames"]}
+
+
+def _member(member: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "test": _errors(member["test"]),
+        "validation": _errors(member["validation"]),
+        "scan_rmse": member["scan_rmse"],
+    }
+
+
+def stage_seconds(store: Store, campaign_id: str, iteration: int) -> dict[str, float]:
+    """Wall seconds of each stage of an iteration, from the first Firework's begin to the last one's end."""
+    spans: dict[str, list[float]] = {}
+    for record in store.stages.find({"campaign_id": campaign_id, "iteration": iteration}):
+        span = spans.setdefault(record["stage"], [record["started"], record["finished"]])
+        span[0], span[1] = min(span[0], record["started"]), max(span[1], record["finished"])
+    return {stage: spans[stage][1] - spans[stage][0] for stage in (*STAGES, "start", "label_test") if stage in spans}

@@ -1,0 +1,379 @@
+"""The only door to MongoDB and GridFS. Every write is keyed, so that doing it twice changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ase import Atoms
+from pymongo.errors import DuplicateKeyError
+
+from sparc_fw.campaign import Campaign
+from sparc_fw.documents import Dataset, Exploration, Label, Report, Selection, TrainedModel
+from sparc_fw.encoding import pack_frames, unpack_frames
+from sparc_fw.errors import CampaignExists, InputError, StoreError
+from sparc_fw.geometry.files import Files as CampaignFiles
+from sparc_fw.mongo import Files, MongoDatabase, MongoDocument, patient
+from sparc_fw.records import (
+    exploration_from_record,
+    exploration_to_record,
+    label_from_record,
+    label_to_record,
+    report_from_record,
+    selection_from_record,
+    selection_to_record,
+)
+from sparc_fw.seeds import derive_seed
+from sparc_fw.settings import Settings
+
+COLLECTIONS = ("campaigns", "framesets", "labels", "models", "explorations", "selections", "reports", "stages")
+
+
+def place(campaign_id: str, iteration: int, *item: str | int) -> str:
+    """The key of whatever belongs to a place in a campaign."""
+    return "/".join([campaign_id, f"{iteration:04d}", *(str(part) for part in item)])
+
+
+class Store:
+    """Campaigns, frame sets, labels, models, explorations, selections, reports and how long each stage took.
+
+    Parameters
+    ----------
+    database : Database
+        The LaunchPad's own database; our collections are named ``sparc_…``.
+    settings : Settings
+    """
+
+    def __init__(self, database: MongoDatabase, settings: Settings) -> None:
+        self.database = database
+        self.patience = settings.mongo_patience_seconds
+        self.chapter_nodes = settings.chapter_nodes
+        self.files = Files(database, self.patience, settings.data_dir / "cache")
+        self.campaigns = database["sparc_campaigns"]
+        self.framesets = database["sparc_framesets"]
+        self.labels = database["sparc_labels"]
+        self.models = database["sparc_models"]
+        self.explorations = database["sparc_explorations"]
+        self.selections = database["sparc_selections"]
+        self.reports = database["sparc_reports"]
+        self.stages = database["sparc_stages"]
+        self.progress = database["sparc_progress"]
+
+    @patient
+    def create_indexes(self) -> None:
+        """Make the indexes; does nothing where they exist."""
+        for collection in (self.framesets, self.models, self.explorations, self.selections, self.reports, self.stages):
+            collection.create_index([("campaign_id", 1), ("iteration", 1)])
+        self.progress.create_index([("campaign_id", 1)])
+        self.labels.create_index([("asked_by.campaign_id", 1), ("asked_by.iteration", 1)])
+        self.campaigns.create_index([("created", 1)])
+
+    # Campaigns
+
+    @patient
+    def add_campaign(self, campaign: Campaign, files: CampaignFiles, start_fw_id: int | None = None) -> None:
+        """Register a campaign under its name; `start_fw_id` is the StartTask's Firework where that one registers it.
+
+        Raises
+        ------
+        CampaignExists
+            If the name is taken.
+        """
+        record = {
+            "_id": campaign.name,
+            "campaign": campaign.as_dict(),
+            "files": self.files.put(files.pack()),
+            "state": "running",
+            "start_fw_id": start_fw_id,
+            "created": time.time(),
+        }
+        try:
+            self.campaigns.insert_one(record)
+        except DuplicateKeyError as error:
+            raise CampaignExists(
+                f"campaign {campaign.name!r} exists already: use --resume to go on with it, or choose another name"
+            ) from error
+
+    @patient
+    def campaign_record(self, campaign_id: str) -> MongoDocument:
+        """The stored record of a campaign.
+
+        Raises
+        ------
+        InputError
+            If there is none of that name.
+        """
+        record = self.campaigns.find_one({"_id": campaign_id})
+        if record is None:
+            known = [str(r["_id"]) for r in self.campaigns.find({}, {"_id": 1}).sort("created", -1).limit(5)]
+            raise InputError(f"campaign {campaign_id!r}: not in the store; the latest are {known or 'none'}")
+        return record
+
+    def campaign(self, campaign_id: str) -> Campaign:
+        """The campaign as it was registered."""
+        return Campaign.model_validate(self.campaign_record(campaign_id)["campaign"])
+
+    def campaign_files(self, campaign_id: str) -> CampaignFiles:
+        """The frames of the files that the campaign names."""
+        return CampaignFiles.unpack(self.files.get(self.campaign_record(campaign_id)["files"]))
+
+    @patient
+    def update_campaign(self, campaign_id: str, values: MongoDocument) -> None:
+        """Set values of a campaign's record."""
+        self.campaigns.update_one({"_id": campaign_id}, {"$set": values})
+
+    # Frames to label
+
+    @patient
+    def add_frames(
+        self,
+        campaign_id: str,
+        iteration: int,
+        role: str,
+        frames: Sequence[Atoms],
+        keys: Sequence[str],
+        dropped: dict[str, int] | None = None,
+    ) -> MongoDocument:
+        """Write down which frames an iteration wants labelled, in order; the first one to write wins.
+
+        Parameters
+        ----------
+        role : str
+            ``train``, ``test`` or ``scan``.
+        keys : sequence of str
+            The label key of each frame.
+        dropped : dict, optional
+            Frames that were left out, by reason.
+        """
+        record = {
+            "_id": place(campaign_id, iteration, role),
+            "campaign_id": campaign_id,
+            "iteration": iteration,
+            "role": role,
+            "keys": list(keys),
+            "frames": self.files.put(pack_frames(frames)),
+            "dropped": dropped or {},
+        }
+        return self._insert_once(self.framesets, record)
+
+    @patient
+    def frameset(self, campaign_id: str, iteration: int, role: str) -> MongoDocument | None:
+        """The record of a frame set, or None."""
+        return self.framesets.find_one({"_id": place(campaign_id, iteration, role)})
+
+    def frames(self, frameset: MongoDocument) -> list[Atoms]:
+        """The frames of a frame set, in order."""
+        return unpack_frames(self.files.get(frameset["frames"]))
+
+    # Labels
+
+    @patient
+    def save_label(self, label: Label, campaign_id: str, iteration: int, fw_id: int | None) -> bool:
+        """Keep a label under its key; one that is ``ok`` is never replaced. Returns whether it was written."""
+        record = label_to_record(label)
+        record["asked_by"] = [{"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}]
+        record["created"] = time.time()
+        try:
+            done = self.labels.replace_one({"_id": label.key, "status": "failed"}, record, upsert=True)
+        except DuplicateKeyError:
+            return False
+        return done.upserted_id is not None or done.modified_count == 1
+
+    @patient
+    def ask(self, key: str, campaign_id: str, iteration: int, fw_id: int | None) -> Label | None:
+        """The label with that key if somebody paid for it already, noting who asked again."""
+        asker = {"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}
+        record = self.labels.find_one_and_update({"_id": key}, {"$addToSet": {"asked_by": asker}})
+        return None if record is None else label_from_record(record)
+
+    @patient
+    def labels_by_key(self, keys: Iterable[str]) -> dict[str, Label]:
+        """The labels that exist among `keys`."""
+        found = self.labels.find({"_id": {"$in": list(keys)}})
+        return {record["_id"]: label_from_record(record) for record in found}
+
+    @patient
+    def label_counts(self, keys: Iterable[str]) -> dict[str, int]:
+        """How many of `keys` are ``ok``, ``failed`` and ``missing``."""
+        wanted = list(dict.fromkeys(keys))
+        pipeline: list[MongoDocument] = [
+            {"$match": {"_id": {"$in": wanted}}},
+            {"$group": {"_id": "$status", "n": {"$sum": 1}}},
+        ]
+        counts = {row["_id"]: int(row["n"]) for row in self.labels.aggregate(pipeline)}
+        ok, failed = counts.get("ok", 0), counts.get("failed", 0)
+        return {"ok": ok, "failed": failed, "missing": len(wanted) - ok - failed}
+
+    @patient
+    def failure_reasons(self, keys: Iterable[str]) -> dict[str, int]:
+        """How many of `keys` failed, by reason."""
+        match = {"_id": {"$in": list(keys)}, "status": "failed"}
+        rows = self.labels.aggregate([{"$match": match}, {"$group": {"_id": "$reason", "n": {"$sum": 1}}}])
+        return {str(row["_id"]): int(row["n"]) for row in rows}
+
+    @patient
+    def training_keys(self, campaign_id: str, last_iteration: int) -> list[list[str]]:
+        """Per iteration up to and with `last_iteration`, the keys asked for in order; none twice."""
+        seen: set[str] = set()
+        result = []
+        query = {"campaign_id": campaign_id, "role": "train", "iteration": {"$lte": last_iteration}}
+        for record in self.framesets.find(query, {"keys": 1}).sort("iteration", 1):
+            keys = [key for key in dict.fromkeys(record["keys"]) if key not in seen]
+            seen.update(keys)
+            result.append(keys)
+        return result
+
+    def dataset(self, campaign: Campaign, iteration: int) -> Dataset:
+        """All good labels up to an iteration, in a fixed order; what is held out once stays held out.
+
+        Labels are held out iteration by iteration, the first `validation.fraction` in the order of a seeded
+        permutation, so that later labels never change which earlier ones are held out.
+        """
+        train: list[Label] = []
+        held_out: list[Label] = []
+        for number, keys in enumerate(self.training_keys(campaign.name, iteration)):
+            ranked = sorted(keys, key=lambda key: derive_seed(campaign.seed, number, "validation", key))
+            chosen = set(ranked[: round(campaign.validation.fraction * len(keys))])
+            labels = self.labels_by_key(keys)
+            for key in keys:
+                label = labels.get(key)
+                if label is not None and label.status == "ok":
+                    (held_out if key in chosen else train).append(label)
+        return Dataset(train, held_out)
+
+    def reference(self, campaign_id: str, role: str) -> list[Label]:
+        """The good labels of the test set or the reference scan, in order."""
+        record = self.frameset(campaign_id, 0, role)
+        if record is None:
+            return []
+        labels = self.labels_by_key(record["keys"])
+        return [labels[key] for key in record["keys"] if key in labels and labels[key].status == "ok"]
+
+    # Models
+
+    @patient
+    def save_model(
+        self, model: TrainedModel, campaign_id: str, iteration: int, member: int, dataset_hash: str, n_labels: int
+    ) -> None:
+        """Keep a trained member; the first one wins."""
+        record = {
+            "_id": place(campaign_id, iteration, member),
+            "campaign_id": campaign_id,
+            "iteration": iteration,
+            "member": member,
+            "file": self.files.put(model.file),
+            "dataset_hash": dataset_hash,
+            "labels": n_labels,
+            "created": time.time(),
+            **{key: value for key, value in vars(model).items() if key != "file"},
+        }
+        self._insert_once(self.models, record)
+
+    @patient
+    def model(self, campaign_id: str, iteration: int, member: int) -> MongoDocument | None:
+        """The record of a member, or None."""
+        return self.models.find_one({"_id": place(campaign_id, iteration, member)})
+
+    @patient
+    def committee(self, campaign_id: str, iteration: int) -> list[MongoDocument]:
+        """The members of an iteration, in order."""
+        return list(self.models.find({"campaign_id": campaign_id, "iteration": iteration}).sort("member", 1))
+
+    # Explorations, selections, reports
+
+    @patient
+    def save_exploration(self, exploration: Exploration) -> None:
+        """Keep what a replica saw; the first one wins."""
+        record, arrays = exploration_to_record(exploration)
+        record["_id"] = place(exploration.campaign_id, exploration.iteration, exploration.replica)
+        record["file"] = self.files.put(arrays)
+        self._insert_once(self.explorations, record)
+
+    @patient
+    def exploration(self, campaign_id: str, iteration: int, replica: int) -> Exploration | None:
+        """What a replica saw, or None."""
+        record = self.explorations.find_one({"_id": place(campaign_id, iteration, replica)})
+        return None if record is None else exploration_from_record(record, self.files.get(record["file"]))
+
+    @patient
+    def save_selection(self, selection: Selection) -> Selection:
+        """Write down a selection and return the one that counts: the first that was written."""
+        record, arrays = selection_to_record(selection)
+        record["_id"] = place(selection.campaign_id, selection.iteration)
+        record["file"] = self.files.put(arrays)
+        stored = self._insert_once(self.selections, record)
+        return selection_from_record(stored, self.files.get(stored["file"]))
+
+    @patient
+    def selection(self, campaign_id: str, iteration: int) -> Selection | None:
+        """The selection of an iteration, or None."""
+        record = self.selections.find_one({"_id": place(campaign_id, iteration)})
+        return None if record is None else selection_from_record(record, self.files.get(record["file"]))
+
+    @patient
+    def selection_records(self, campaign_id: str) -> list[MongoDocument]:
+        """The plain part of every selection, without frames, by iteration."""
+        return list(self.selections.find({"campaign_id": campaign_id}).sort("iteration", 1))
+
+    @patient
+    def save_report(self, report: Report) -> None:
+        """Keep what an iteration's members can do; the first report wins."""
+        self._insert_once(self.reports, {"_id": place(report.campaign_id, report.iteration), **asdict(report)})
+
+    @patient
+    def report_records(self, campaign_id: str) -> list[Report]:
+        """The reports of all iterations, in order."""
+        return [
+            report_from_record(record)
+            for record in self.reports.find({"campaign_id": campaign_id}).sort("iteration", 1)
+        ]
+
+    # Time and progress
+
+    @patient
+    def save_stage(
+        self, campaign_id: str, iteration: int, stage: str, item: str, started: float, more: MongoDocument | None = None
+    ) -> None:
+        """Note when a Firework's work began and ended; a rerun that found all done does not call this."""
+        record = {
+            "_id": place(campaign_id, iteration, stage, item),
+            "campaign_id": campaign_id,
+            "iteration": iteration,
+            "stage": stage,
+            "started": started,
+            "finished": time.time(),
+            **(more or {}),
+        }
+        self._insert_once(self.stages, record)
+
+    @patient
+    def report_progress(self, campaign_id: str, iteration: int, stage: str, item: str, done: int, total: int) -> None:
+        """Tell onlookers how far a stage is."""
+        self.progress.update_one(
+            {"_id": place(campaign_id, iteration, stage, item)},
+            {
+                "$set": {
+                    "campaign_id": campaign_id,
+                    "iteration": iteration,
+                    "stage": stage,
+                    "item": item,
+                    "done": done,
+                    "total": total,
+                    "updated": time.time(),
+                }
+            },
+            upsert=True,
+        )
+
+    def _insert_once(self, collection: Any, record: MongoDocument) -> MongoDocument:
+        """Insert a record unless its key is there; return the one that is in the collection afterwards."""
+        try:
+            collection.insert_one(record)
+        except DuplicateKeyError:
+            stored: MongoDocument | None = collection.find_one({"_id": record["_id"]})
+            if stored is None:
+                raise StoreError(f"{collection.name}: {record['_id']} vanished while it was written") from None
+            return stored
+        return record

@@ -1,0 +1,90 @@
+"""Putting a campaign into the LaunchPad, and pausing, resuming and cancelling it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fireworks import LaunchPad
+
+from sparc_fw.errors import InputError
+from sparc_fw.loading import LoadedCampaign
+from sparc_fw.store import Store
+from sparc_fw.workflow import build_campaign
+
+
+def submit(store: Store, lpad: LaunchPad, loaded: LoadedCampaign) -> str:
+    """Register a checked campaign and add its Workflow; returns the campaign_id.
+
+    Raises
+    ------
+    CampaignExists
+        If the name is taken.
+    """
+    store.add_campaign(loaded.campaign, loaded.files)
+    ensure_workflow(lpad, loaded.campaign.name)
+    return loaded.campaign.name
+
+
+def ensure_workflow(lpad: LaunchPad, campaign_id: str) -> None:
+    """Add the campaign's first Workflow unless it is there: a kill may have come between registering and adding."""
+    start = {"spec.campaign_id": campaign_id, "spec.stage": {"$in": ["start", "publish"]}, "spec.iteration": 0}
+    ids = [firework["fw_id"] for firework in lpad.fireworks.find(start, {"fw_id": 1})]
+    if lpad.workflows.find_one({"nodes": {"$in": ids}}, {"_id": 1}) is None:
+        lpad.fireworks.delete_many({"fw_id": {"$in": ids}})
+        lpad.add_wf(build_campaign(campaign_id))
+
+
+def campaign_workflows(lpad: LaunchPad, campaign_id: str) -> Iterator[dict[str, Any]]:
+    """The Workflows (chapters) of a campaign, oldest first."""
+    ids = [fw["fw_id"] for fw in lpad.fireworks.find({"spec.campaign_id": campaign_id}, {"fw_id": 1})]
+    yield from lpad.workflows.find({"nodes": {"$in": ids}}, {"nodes": 1, "fw_states": 1, "locked": 1}).sort("nodes", 1)
+
+
+def pause(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
+    """Let running Fireworks finish and start no more.
+
+    Raises
+    ------
+    InputError
+        If the campaign has ended.
+    """
+    _require(store, campaign_id, ("running", "paused"))
+    # First the state: a select that finishes now must not append what would run on.
+    store.update_campaign(campaign_id, {"state": "paused"})
+    for workflow in campaign_workflows(lpad, campaign_id):
+        lpad.pause_wf(workflow["nodes"][0])
+
+
+def resume(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
+    """Let a paused campaign go on.
+
+    Raises
+    ------
+    InputError
+        If the campaign has ended.
+    """
+    _require(store, campaign_id, ("running", "paused"))
+    store.update_campaign(campaign_id, {"state": "running"})
+    for firework in lpad.fireworks.find({"spec.campaign_id": campaign_id, "state": "PAUSED"}, {"fw_id": 1}):
+        lpad.resume_fw(firework["fw_id"])
+
+
+def cancel(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
+    """End a campaign: nothing more is started, what it labelled and learned stays.
+
+    Raises
+    ------
+    InputError
+        If the campaign has ended.
+    """
+    _require(store, campaign_id, ("running", "paused"))
+    store.update_campaign(campaign_id, {"state": "cancelled"})
+    for workflow in campaign_workflows(lpad, campaign_id):
+        lpad.defuse_wf(workflow["nodes"][0], defuse_all_states=False)
+
+
+def _require(store: Store, campaign_id: str, states: tuple[str, ...]) -> None:
+    state = store.campaign_record(campaign_id)["state"]
+    if state not in states:
+        raise InputError(f"campaign {campaign_id!r} is {state}; expected {' or '.join(states)}")

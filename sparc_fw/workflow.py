@@ -1,0 +1,151 @@
+"""Campaign -> Workflow: only the wiring of the graph, and the guard that no iteration is appended twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fireworks import Firework, FWAction, LaunchPad, Workflow
+
+from sparc_fw.campaign import Campaign
+from sparc_fw.errors import StoreError
+from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.firetasks.explore import ExploreTask
+from sparc_fw.firetasks.label import LabelTask
+from sparc_fw.firetasks.select import SelectTask
+from sparc_fw.firetasks.start import StartTask
+from sparc_fw.firetasks.train import TrainTask
+from sparc_fw.firetasks.validate import PublishTask, ValidateTask
+from sparc_fw.store import Store
+
+CATEGORIES = ("label", "train", "explore", "select")
+"""What a worker may ask for by its category; start, validate and publish belong to select."""
+
+PRIORITY = 1_000_000
+"""Priority of iteration 0; later ones come after, so that older iterations finish first."""
+
+
+def make_firework(
+    task: CampaignTask,
+    campaign_id: str,
+    iteration: int,
+    stage: str,
+    item: str,
+    category: str,
+    parents: list[Firework] | None = None,
+    **place: Any,
+) -> Firework:
+    """A Firework with a name and a spec that say where in the campaign it belongs."""
+    spec = {
+        "campaign_id": campaign_id,
+        "iteration": iteration,
+        "stage": stage,
+        "item": item,
+        "_category": category,
+        "_priority": PRIORITY - iteration,
+        # The task reaches the store through the LaunchPad that launched it.
+        "_add_launchpad_and_fw_id": True,
+        **place,
+    }
+    name = f"{campaign_id} {iteration:03d} {stage}" + (f" {item}" if item else "")
+    return Firework([task], spec=spec, name=name, parents=parents)
+
+
+def build_campaign(campaign_id: str, parameters: dict[str, Any] | None = None) -> Workflow:
+    """The Workflow of a campaign: start, and publish when everything that start begins has ended.
+
+    Parameters
+    ----------
+    campaign_id : str
+    parameters : dict, optional
+        Parameters of `StartTask`; without them it looks for a registered campaign.
+    """
+    start = make_firework(StartTask(parameters or {}), campaign_id, 0, "start", "", "select")
+    return Workflow([start, _publish(campaign_id, 0, [start])], name=campaign_id, metadata=_metadata(campaign_id, 0))
+
+
+def build_iteration(store: Store, campaign: Campaign, iteration: int) -> list[Firework]:
+    """The Fireworks of one turn of the loop, select last; the frames to label must be in the store."""
+    labels = _label_fireworks(store, campaign, iteration)
+    name = campaign.name
+    trains = [
+        make_firework(TrainTask(), name, iteration, "train", f"member {m}", "train", parents=labels, member=m)
+        for m in range(campaign.committee)
+    ]
+    explores: list[Firework] = []
+    for system in campaign.systems:
+        for of_system in range(campaign.explorer.replicas):
+            replica = len(explores)
+            explores.append(
+                make_firework(
+                    ExploreTask(), name, iteration, "explore", f"replica {replica}", "explore", parents=trains,
+                    replica=replica, replica_of_system=of_system, system=system.name,
+                )
+            )  # fmt: skip
+    validate = make_firework(ValidateTask(), name, iteration, "validate", "", "select", parents=trains)
+    select = make_firework(
+        SelectTask(), name, iteration, "select", "", "select", parents=[*explores, validate], replicas=len(explores)
+    )
+    return [*labels, *trains, *explores, validate, select]
+
+
+def _label_fireworks(store: Store, campaign: Campaign, iteration: int) -> list[Firework]:
+    fireworks = []
+    for role in ("train", "test", "scan") if iteration == 0 else ("train",):
+        frameset = store.frameset(campaign.name, iteration, role)
+        if frameset is None:
+            continue
+        keys = frameset["keys"]
+        missing = store.labels_by_key(keys).keys()
+        if role != "train" and all(key in missing for key in keys):
+            continue  # the test set brought its labels along
+        for first in range(0, len(keys), campaign.labeling.batch):
+            last = min(first + campaign.labeling.batch, len(keys))
+            item = f"{role} {first}-{last - 1}"
+            fireworks.append(
+                make_firework(
+                    LabelTask(), campaign.name, iteration, "label", item, "label", role=role, first=first, last=last
+                )
+            )
+    return fireworks
+
+
+def append_iteration(store: Store, lpad: LaunchPad, campaign: Campaign, iteration: int, fw_id: int | None) -> FWAction:
+    """The action that appends an iteration behind the calling Firework, or does nothing where it exists.
+
+    A select (or start) Firework that is rerun finds the iteration that it appended the first time. Fireworks of it that
+    are in no Workflow are what a kill between FireWorks' writes left behind; they are removed first. Where the Workflow
+    would grow beyond `Settings.chapter_nodes`, the iteration begins a new Workflow of the same campaign (a chapter),
+    because each launch reads the whole document of its Workflow.
+    """
+    if iteration_exists(lpad, campaign.name, iteration):
+        return FWAction()
+    fireworks = build_iteration(store, campaign, iteration)
+    nodes = lpad.workflows.find_one({"nodes": fw_id}, {"nodes": 1, "metadata": 1})
+    if nodes is None:
+        raise StoreError(f"Firework {fw_id} belongs to no Workflow: run 'sparc-fw repair {campaign.name}'")
+    if len(nodes["nodes"]) + len(fireworks) <= store.chapter_nodes:
+        return FWAction(detours=Workflow(fireworks))
+    chapter = int(nodes["metadata"]["chapter"]) + 1
+    publish = _publish(campaign.name, iteration, [fireworks[-1]])
+    lpad.add_wf(Workflow([*fireworks, publish], name=campaign.name, metadata=_metadata(campaign.name, chapter)))
+    return FWAction()
+
+
+def iteration_exists(lpad: LaunchPad, campaign_id: str, iteration: int) -> bool:
+    """Whether a Workflow holds the select Firework of an iteration; orphans of it are deleted on the way."""
+    query = {"spec.campaign_id": campaign_id, "spec.iteration": iteration, "spec.stage": {"$nin": ["start", "publish"]}}
+    ids = [firework["fw_id"] for firework in lpad.fireworks.find(query, {"fw_id": 1})]
+    if not ids:
+        return False
+    if lpad.workflows.find_one({"nodes": {"$in": ids}}, {"_id": 1}) is not None:
+        return True
+    lpad.fireworks.delete_many({"fw_id": {"$in": ids}})
+    return False
+
+
+def _publish(campaign_id: str, iteration: int, parents: list[Firework]) -> Firework:
+    return make_firework(PublishTask(), campaign_id, iteration, "publish", "", "select", parents=parents)
+
+
+def _metadata(campaign_id: str, chapter: int) -> dict[str, Any]:
+    return {"campaign_id": campaign_id, "chapter": chapter}
