@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,8 @@ def read_campaign(path: Path, changes: dict[str, Any] | None = None) -> Campaign
         loader.dispose()
     if isinstance(values, dict):
         values |= changes or {}
+    if changes and isinstance(values, dict):
+        values = values | dict(changes)
     return validate_campaign(values, str(path), node)
 
 

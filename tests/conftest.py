@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from sparc_fw.child_process import thread_variables
+
 TEST_DATA = "SPARC_FW_TEST_DATA"
-THREADS = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"]
-THREADS += ["TF_NUM_INTEROP_THREADS", "DP_INTRA_OP_PARALLELISM_THREADS", "DP_INTER_OP_PARALLELISM_THREADS"]
 
 # Before anything is imported: FireWorks reads its configuration and the numerical libraries their threads once, then.
 _HOME = tempfile.TemporaryDirectory(prefix="sparc_fw_home_")
-os.environ.update({"HOME": _HOME.name, "TF_CPP_MIN_LOG_LEVEL": "2", "MPLBACKEND": "Agg"} | dict.fromkeys(THREADS, "1"))
+os.environ.update({"HOME": _HOME.name, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"} | thread_variables(1))
 os.environ.pop("FW_CONFIG_FILE", None)
 if TEST_DATA in os.environ:
     os.environ[TEST_DATA] = str(Path(os.environ[TEST_DATA]).resolve())
@@ -27,6 +27,8 @@ from pymongo import MongoClient  # noqa: E402
 
 from sparc_fw.embedded import EmbeddedMongo  # noqa: E402
 from sparc_fw.launchpad import launchpad_at, prepare  # noqa: E402
+
+pytest_plugins = ["trained_models"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
