@@ -9,7 +9,6 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator, CalculatorError
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
 from sparc_fw.errors import StageFailed
 from sparc_fw.geometry.descriptor import distance_blocks, farthest_points, sorted_distances
@@ -85,7 +84,8 @@ def _positions(run: Run, source: DynamicsSource, driver: Calculator) -> tuple[np
     driver.reset()
     atoms.calc = driver
     random = np.random.default_rng(run.seed)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=run.temperature_K, rng=random)
+    widths = np.sqrt(atoms.get_masses() * units.kB * run.temperature_K)
+    atoms.set_momenta(random.standard_normal((len(atoms), 3)) * widths[:, None])
     langevin = Langevin(
         atoms,
         timestep=source.timestep_fs * units.fs,

@@ -12,7 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 from ase.io.formats import string2index
 
-from sparc_fw.encoding import frame_info, pack_arrays, pack_frames, unpack_arrays, unpack_frames
+from sparc_fw.encoding import pack_arrays, pack_frames, unpack_arrays, unpack_frames
 from sparc_fw.errors import InputError
 
 _WIDTHS = {"energy": 1, "forces": 3, "stress": 6}
@@ -64,7 +64,7 @@ class Files:
         try:
             part = string2index(index)
             chosen = frames[part] if isinstance(part, slice) else [frames[part]]
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, TypeError) as error:
             raise InputError(
                 f"{path}: index: found {index!r}, expected an index such as ':' or '::10' into {len(frames)} frames"
             ) from error
@@ -117,16 +117,14 @@ def _read(path: str, location: Path) -> list[Atoms]:
         raise InputError(
             f"{path}: cannot be read as a structure: {type(error).__name__}: {error}; expected a format that ASE reads"
         ) from error
-    frames = [frame for frame in found if len(frame)]
-    if not frames:
-        raise InputError(f"{path}: found no atoms, expected at least one frame")
-    return [_plain(frame) for frame in frames]
+    if not found or not all(len(frame) for frame in found):
+        raise InputError(f"{path}: found {'a frame without atoms' if found else 'no frames'}, expected atoms in each")
+    return [_plain(frame) for frame in found]
 
 
 def _plain(frame: Atoms) -> Atoms:
     """Keep of a frame what `pack` keeps, so that reading and unpacking give the same."""
-    info = {key: value if isinstance(value, str) else int(value) for key, value in frame_info(frame).items()}  # type: ignore[call-overload]
-    plain = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
+    plain = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
     _attach(plain, _results(frame))
     return plain
 

@@ -1,0 +1,199 @@
+"""From the sources of a campaign to its first frames."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+
+from sparc_fw.campaign import Campaign
+from sparc_fw.errors import InputError, StageFailed
+from sparc_fw.geometry.build import Built, build_frames, check_sources, structure_of
+from sparc_fw.geometry.descriptor import frame_distances
+from sparc_fw.geometry.dynamics import dynamics_frames
+from sparc_fw.geometry.files import Files
+from sparc_fw.geometry.sources import DynamicsSource
+from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
+from sparc_fw.settings import Settings
+
+DYNAMICS = {"kind": "dynamics", "driver": {"kind": "xtb", "method": "GFN1-xTB"}, "duration_ps": 0.05, "frames": 6}
+SCAN = {"kind": "scan", "atoms": [0, 1], "first": 1.3, "last": 2.5, "points": 4}
+
+
+def labelled(count: int) -> list[Atoms]:
+    frames = []
+    for number in range(count):
+        frame = molecule("CH3OH")
+        frame.positions[0, 0] += 0.01 * (number + 1)
+        frame.calc = SinglePointCalculator(frame, energy=-number, forces=np.full((6, 3), number / 10))
+        frames.append(frame)
+    return frames
+
+
+def campaign(folder: Path, start: list[dict[str, Any]], **sections: Any) -> tuple[Campaign, Files]:
+    write(folder / "methanol.xyz", molecule("CH3OH"))
+    values: dict[str, Any] = {
+        "name": "test",
+        "systems": [{"name": "methanol", "structure": "methanol.xyz"}],
+        "start": start,
+        "labeler": {"kind": "xtb"},
+        "potential": {"kind": "deepmd"},
+        "explorer": {"kind": "lammps"},
+        "selector": {"kind": "trust_window"},
+    }
+    made = Campaign.model_validate(values | sections)
+    return made, Files.read(made.paths(), folder)
+
+
+def labeler() -> XTBLabeler:
+    return XTBLabeler(XTBOptions(), Settings())
+
+
+def build(folder: Path, start: list[dict[str, Any]], seed: int = 1) -> Built:
+    made, files = campaign(folder, start)
+    return build_frames(made.start, made, files, labeler(), Settings(), seed)
+
+
+def bits(built: Built) -> list[bytes]:
+    return [frame.positions.tobytes() for frame in built.frames]
+
+
+def test_entries_keep_the_order_of_the_sources(tmp_path: Path) -> None:
+    write(tmp_path / "known.extxyz", labelled(2))
+    displaced = {"kind": "displacements", "frames": 3}
+    built = build(tmp_path, [SCAN, {"kind": "labelled", "path": "known.extxyz"}, displaced])
+    assert [isinstance(entry, Atoms) for entry in built.entries] == [True] * 4 + [False] * 2 + [True] * 3
+    assert (len(built.frames), len(built.labels), built.dropped) == (7, 2, {})
+    assert all(frame.info == {"system": "methanol", "charge": 0, "spin": 0} for frame in built.frames)
+
+
+def test_labels_of_a_file_are_found_by_their_key(tmp_path: Path) -> None:
+    write(tmp_path / "known.extxyz", labelled(3))
+    label = build(tmp_path, [{"kind": "labelled", "path": "known.extxyz"}]).labels[2]
+    assert (label.status, label.code, label.energy) == ("ok", "file", -2.0)
+    assert label.forces == pytest.approx(np.full((6, 3), 0.2))
+    assert label.key == labeler().key(label.frame)
+
+
+def test_a_frame_that_came_before_is_counted(tmp_path: Path) -> None:
+    built = build(tmp_path, [{"kind": "file", "path": "methanol.xyz"}, SCAN, SCAN])
+    assert (len(built.frames), built.dropped) == (5, {"duplicate": 4})
+
+
+def test_overlapping_frames_are_counted(tmp_path: Path) -> None:
+    built = build(tmp_path, [{**SCAN, "first": 0.2, "last": 1.4, "points": 3}])
+    assert (len(built.frames), built.dropped) == (2, {"overlap": 1})
+
+
+def test_displacements_stay_within_the_amplitude_and_derive_from_the_seed(tmp_path: Path) -> None:
+    source = {"kind": "displacements", "frames": 40, "amplitude_A": 0.1}
+    built = build(tmp_path, [source])
+    moved = np.array([frame.positions for frame in built.frames]) - molecule("CH3OH").positions
+    assert 0.09 < np.abs(moved).max() <= 0.1 + 1e-7
+    assert bits(built) == bits(build(tmp_path, [source]))
+    assert not set(bits(built)) & set(bits(build(tmp_path, [source], seed=2)))
+
+
+def test_dynamics_repeats_to_the_bit_and_depends_on_the_seed(tmp_path: Path) -> None:
+    source = {**DYNAMICS, "starts": {**SCAN, "points": 2}, "temperature_K": [300, 900]}
+    built = build(tmp_path, [source])
+    assert len(built.frames) == 6
+    assert bits(built) == bits(build(tmp_path, [source]))
+    assert bits(built) != bits(build(tmp_path, [source], seed=2))
+
+
+def test_diverse_frames_differ_more_than_even_ones(tmp_path: Path) -> None:
+    def nearest(choose: str) -> float:
+        source = {**DYNAMICS, "starts": SCAN, "temperature_K": [900], "choose": choose}
+        rows = np.array([frame_distances(frame) for frame in build(tmp_path, [source]).frames])
+        gaps = np.linalg.norm(rows[:, None] - rows, axis=2) + np.diag(np.full(len(rows), np.inf))
+        return float(gaps.min())
+
+    assert nearest("diverse") > 1.5 * nearest("even")
+
+
+class Failing(Calculator):
+    """Free atoms, until the driver gives up at its `limit`-th calculation."""
+
+    implemented_properties = ["energy", "forces"]
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.calls = 0
+
+    def calculate(self, atoms: Atoms = None, properties: Any = None, system_changes: Any = all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        self.calls += 1
+        if self.calls == self.limit:
+            raise CalculationFailed("charges diverged")
+        self.results = {"energy": 0.0, "forces": np.zeros((len(atoms), 3))}
+
+
+def source(**options: Any) -> DynamicsSource:
+    return DynamicsSource.model_validate(DYNAMICS | {"frames": 99} | options)
+
+
+def test_a_driver_failure_ends_its_run_only_and_is_counted() -> None:
+    # 10 samples of 10 steps and the first force: the 31st calculation ends the first run with 2 samples.
+    frames, dropped = dynamics_frames([molecule("N2"), molecule("N2")], source(temperature_K=[5]), Failing(31), 1)
+    assert (len(frames), dropped["driver_failed"]) == (12, 8)
+
+
+def test_a_driver_that_never_works_fails_the_stage_with_its_words() -> None:
+    with pytest.raises(StageFailed, match="from start 0 at 700 K: CalculationFailed: charges diverged"):
+        dynamics_frames([molecule("N2")], source(), Failing(1), 1)
+
+
+def test_frames_that_overlap_or_fall_apart_are_counted_apart() -> None:
+    near, far = Atoms("N2", [[0, 0, 0], [0, 0, 0.5]]), Atoms("N2", [[0, 0, 0], [0, 0, 5]])
+    starts = [near, far, molecule("N2")]
+    frames, dropped = dynamics_frames(starts, source(temperature_K=[1e-3], within_A=3), Failing(0), 1)
+    assert (len(frames), dropped) == (10, Counter(overlap=10, apart=10))
+
+
+def test_structure_carries_the_system(tmp_path: Path) -> None:
+    made, files = campaign(tmp_path, [SCAN])
+    assert structure_of(made, files).info == {"system": "methanol", "charge": 0, "spin": 0}
+
+
+def test_sources_that_fit_pass_the_check(tmp_path: Path) -> None:
+    write(tmp_path / "known.extxyz", labelled(2))
+    dynamics = {**DYNAMICS, "starts": SCAN}
+    made, files = campaign(tmp_path, [SCAN, dynamics, {"kind": "labelled", "path": "known.extxyz"}])
+    check_sources(made, files, labeler())
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        ({**SCAN, "atoms": [0, 6]}, "atoms: found atom 6, but the structure has 6 atoms"),
+        ({**DYNAMICS, "starts": {**SCAN, "atoms": [0, 9]}}, "atoms: found atom 9"),
+        ({**DYNAMICS, "frames": 11}, r"frames: found 11, expected at most 10: 1 run\(s\) of 0.05 ps"),
+        ({**DYNAMICS, "driver": {"kind": "pyscf"}}, "'pyscf' cannot drive dynamics; expected one that can"),
+        ({"kind": "labelled", "path": "methanol.xyz"}, "methanol.xyz: frame 0: found no finite energy"),
+        ({"kind": "displacements", "frames": 301}, "found 301 frames to label, expected at most budget.labels = 300"),
+        ({"kind": "file", "path": "radical.xyz"}, "radical.xyz ':', frame 0: spin: found 0 unpaired electrons"),
+        ({"kind": "file", "path": "methanol.xyz", "index": "3"}, "methanol.xyz: index"),
+    ],
+)
+def test_sources_that_cannot_work_are_refused(tmp_path: Path, start: dict[str, Any], message: str) -> None:
+    write(tmp_path / "radical.xyz", molecule("CH3"))
+    made, files = campaign(tmp_path, [start])
+    with pytest.raises(InputError, match=message):
+        check_sources(made, files, labeler())
+
+
+def test_structure_with_overlapping_atoms_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "clash.xyz", Atoms("N2", [[0, 0, 0], [0, 0, 0.1]]))
+    made, files = campaign(tmp_path, [SCAN], systems=[{"name": "clash", "structure": "clash.xyz"}])
+    with pytest.raises(InputError, match=r"clash\.xyz: atoms 0 \(N\) and 1 \(N\) are 0\.100 Å apart"):
+        check_sources(made, files, labeler())

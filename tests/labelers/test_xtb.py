@@ -1,0 +1,68 @@
+"""Tblite: known energies, periodic systems, and charges that do not converge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+
+from sparc_fw.errors import InputError
+from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
+from sparc_fw.settings import Settings
+
+
+def labeler(**options: Any) -> XTBLabeler:
+    return XTBLabeler(XTBOptions(**options), Settings())
+
+
+@pytest.mark.parametrize(("method", "energy"), [("GFN2-xTB", -137.96777594), ("GFN1-xTB", -156.96750577)])
+def test_energy_of_water_as_tblite_documents_it(method: str, energy: float) -> None:
+    assert labeler(method=method).label(molecule("H2O")).energy == pytest.approx(energy, abs=1e-5)
+
+
+def test_charges_that_do_not_converge_are_a_failed_label() -> None:
+    label = labeler(max_iterations=2).label(molecule("H2O"))
+    assert (label.status, label.reason, label.energy) == ("failed", "not_converged", None)
+    assert label.message == "tblite: SCF not converged in 2 cycles"
+
+
+def test_stress_of_a_crystal_is_the_slope_of_the_energy() -> None:
+    crystal = bulk("Si", cubic=True)
+    label = labeler().label(crystal)
+    assert label.stress is not None
+    step, energies = 1e-3, []
+    for sign in (1, -1):
+        stretched = crystal.copy()
+        stretched.set_cell(crystal.cell.array * (1 + sign * step * np.array([1, 0, 0])), scale_atoms=True)
+        energies.append(labeler().calculate(stretched)[0])
+    slope = (energies[0] - energies[1]) / (2 * step) / crystal.get_volume()
+    assert label.stress[0] == pytest.approx(slope, abs=1e-4)
+
+
+def test_molecules_have_no_stress() -> None:
+    assert labeler().label(molecule("H2O")).stress is None
+
+
+def test_calculator_agrees_with_the_labels() -> None:
+    frame = molecule("CH3")
+    frame.info["spin"] = 1
+    label = labeler(method="GFN1-xTB").label(frame)
+    frame.calc = labeler(method="GFN1-xTB").calculator(spin=1)
+    assert frame.get_potential_energy() == pytest.approx(label.energy, abs=1e-6)
+    assert frame.get_forces() == pytest.approx(label.forces, abs=1e-5)
+
+
+def test_electronic_temperature_reaches_tblite() -> None:
+    frame = molecule("O2")
+    cold, hot = labeler().label(frame).energy, labeler(electronic_temperature_K=5000).label(frame).energy
+    assert cold is not None
+    assert hot is not None
+    assert hot < cold - 0.01
+
+
+def test_element_without_parameters_is_named() -> None:
+    with pytest.raises(InputError, match="no parameters for element U"):
+        labeler().check(Atoms("UH6", np.arange(21).reshape(7, 3)))

@@ -1,0 +1,158 @@
+"""Every verdict, and that nothing is called converged wrongly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sparc_fw.campaign import Budget, Convergence
+from sparc_fw.documents import FrameClass, FrameVerdict, Verdict
+from sparc_fw.selectors.base import Choice
+from sparc_fw.selectors.convergence import Outcome, Progress, conclude
+
+Earlier = list[tuple[dict[str, float], Verdict]]
+
+
+def choice(accurate: int, candidate: int = 0, failed: int = 0, picks: int | None = None) -> Choice:
+    chosen = min(candidate, 5) if picks is None else picks
+    fates: list[tuple[FrameClass, str, int]] = [
+        ("accurate", "accurate", accurate),
+        ("candidate", "pick", chosen),
+        ("candidate", "too_similar", candidate - chosen),
+        ("failed", "failed", failed),
+    ]
+    each = [(name, fate) for name, fate, count in fates for _ in range(count)]
+    frames = [FrameVerdict(0, index, 0.1, name, fate) for index, (name, fate) in enumerate(each)]
+    places = [(0, frame.index) for frame in frames if frame.fate == "pick"]
+    return Choice(frames, places, (0.15, 1.0))
+
+
+def past(unsure: float, verdict: Verdict = "continue", survived: float = 1.0) -> tuple[dict[str, float], Verdict]:
+    return {"accurate": 1 - unsure, "candidate": unsure, "failed": 0.0, "survived": survived}, verdict
+
+
+def judge(
+    chosen: Choice,
+    earlier: Earlier | None = None,
+    survived_ps: float = 8.0,
+    convergence: dict[str, Any] | None = None,
+    budget: dict[str, Any] | None = None,
+    **progress: Any,
+) -> Outcome:
+    values: dict[str, Any] = {"iteration": 1, "labels_spent": 100, "hours": 0.1} | progress
+    return conclude(
+        chosen,
+        Progress(planned_ps=8.0, survived_ps=survived_ps, earlier=earlier or [], **values),
+        Convergence(**(convergence or {})),
+        Budget(**(budget or {})),
+    )
+
+
+def test_converged_with_its_numbers() -> None:
+    outcome = judge(choice(3158, 42))
+    assert (outcome.verdict, outcome.go_on) == ("converged", False)
+    assert outcome.sentence == "converged: 1.31 % of 3,200 frames above 0.15 eV/Å (limit 5 %), all of 8.0 ps survived"
+
+
+def test_fractions_and_counts_add_up() -> None:
+    outcome = judge(choice(900, 80, 20), survived_ps=6.0)
+    assert outcome.fractions == {"accurate": 0.9, "candidate": 0.08, "failed": 0.02, "survived": 0.75}
+    assert outcome.counts == {"frames": 1000, "accurate": 900, "failed": 20, "pick": 5, "too_similar": 75}
+
+
+def test_unsure_frames_go_on() -> None:
+    outcome = judge(choice(800, 200))
+    assert (outcome.verdict, outcome.go_on) == ("continue", True)
+    assert "5 frames picked; 20 % of the frames are unsure" in outcome.sentence
+
+
+def test_failed_frames_count_as_unsure() -> None:
+    assert judge(choice(940, 20, 40)).verdict == "continue"
+    assert judge(choice(950, 20, 30)).verdict == "converged"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "options", "words"),
+    [
+        (choice(50), {}, "only 50 frames were explored, 100 asked for"),
+        (choice(1000), {"survived_ps": 4.0}, "only 50 % of the time was survived, 90 % asked for"),
+        (choice(0), {"survived_ps": 0.0}, "no frame was explored (0.0 of 8.0 ps ran)"),
+        (choice(0, 0, 1000), {}, "100 % of 1,000 frames failed"),
+    ],
+)
+def test_never_converged_because_little_was_seen(chosen: Choice, options: dict[str, Any], words: str) -> None:
+    outcome = judge(chosen, **options)
+    assert outcome.verdict in ("stalled", "exploded")
+    assert not outcome.go_on
+    assert words in outcome.sentence
+
+
+def test_died_early_but_with_picks_goes_on() -> None:
+    outcome = judge(choice(980, 20), survived_ps=4.0)
+    assert (outcome.verdict, outcome.go_on) == ("continue", True)
+
+
+def test_patience_asks_for_a_row() -> None:
+    strict = {"patience": 3}
+    assert judge(choice(990, 10), [past(0.01)], convergence=strict).verdict == "continue"
+    assert judge(choice(990, 10), [past(0.01), past(0.02)], convergence=strict).verdict == "converged"
+    assert judge(choice(990, 10), [past(0.01), past(0.2), past(0.02)], convergence=strict).verdict == "continue"
+
+
+def test_patience_does_not_count_iterations_that_died_or_exploded() -> None:
+    strict = {"patience": 2}
+    assert judge(choice(990, 10), [past(0.01, survived=0.5)], convergence=strict).verdict == "continue"
+    assert judge(choice(990, 10), [past(0.01, "exploded")], convergence=strict).verdict == "continue"
+
+
+def test_patience_goes_on_without_picks() -> None:
+    outcome = judge(choice(1000), convergence={"patience": 2})
+    assert (outcome.verdict, outcome.go_on) == ("continue", True)
+    assert "calm for 1 iteration(s) in a row, 2 asked for" in outcome.sentence
+
+
+def test_exploded_goes_on_while_there_are_picks() -> None:
+    outcome = judge(choice(100, 100, 800))
+    assert (outcome.verdict, outcome.go_on) == ("exploded", True)
+    assert "80 % of 1,000 frames failed, above 1 eV/Å or broken (limit 50 %)" in outcome.sentence
+    assert not judge(choice(200, 0, 800)).go_on
+
+
+def test_exploded_too_often_in_a_row_stops_with_a_diagnosis() -> None:
+    row: Earlier = [past(0.9, "exploded")]
+    outcome = judge(choice(100, 100, 800), row)
+    assert (outcome.verdict, outcome.go_on) == ("exploded", False)
+    assert "stopped after 2 exploded iteration(s) in a row: explore shorter or colder" in outcome.sentence
+    assert judge(choice(100, 100, 800), [*row, past(0.3)]).go_on
+
+
+def test_exploded_is_never_converged_however_wide_the_limit() -> None:
+    wide = {"max_unsure_fraction": 1.0, "max_failed_fraction": 0.5}
+    assert judge(choice(100, 0, 900), convergence=wide).verdict == "exploded"
+
+
+def test_stalled_where_nothing_could_be_picked() -> None:
+    outcome = judge(choice(800, 150, 50, picks=0))
+    assert (outcome.verdict, outcome.go_on) == ("stalled", False)
+    assert "nothing could be picked (800 accurate, 50 failed, 150 too_similar)" in outcome.sentence
+
+
+@pytest.mark.parametrize(
+    ("progress", "budget", "words"),
+    [
+        ({"labels_spent": 300}, {"labels": 300}, "300 of 300 labels spent"),
+        ({"iteration": 3}, {"iterations": 4}, "4 of 4 iterations done"),
+        ({"hours": 2.5}, {"hours": 2}, "2.5 of 2 hours passed"),
+    ],
+)
+def test_exhausted(progress: dict[str, Any], budget: dict[str, Any], words: str) -> None:
+    outcome = judge(choice(800, 200), budget=budget, **progress)
+    assert (outcome.verdict, outcome.go_on) == ("exhausted", False)
+    assert words in outcome.sentence
+    assert "20 % of the frames are unsure" in outcome.sentence
+    assert not judge(choice(100, 100, 800), budget=budget, **progress).go_on
+
+
+def test_converged_at_the_end_of_the_budget_is_converged() -> None:
+    assert judge(choice(1000), labels_spent=300).verdict == "converged"
