@@ -94,8 +94,6 @@ def read_campaign(path: Path, changes: dict[str, Any] | None = None) -> Campaign
         loader.dispose()
     if isinstance(values, dict):
         values |= changes or {}
-    if changes and isinstance(values, dict):
-        values = values | dict(changes)
     return validate_campaign(values, str(path), node)
 
 

@@ -15,6 +15,15 @@ from sparc_fw.campaign_schema import Place, known_keys, meaning
 FIRST = ("extra_forbidden", "union_tag_invalid", "union_tag_not_found")
 """What explains the other errors: a misspelt key is also a missing one."""
 
+PLAIN = {
+    "a valid dictionary": "'key: value' lines",
+    "a valid integer": "a whole number",
+    "a valid string": "text",
+    "a valid boolean": "true or false",
+    "a valid ": "a ",
+}
+"""Pydantic's words for types, and those of somebody who writes YAML."""
+
 
 def explain(error: ValidationError, values: dict[str, Any], where: str, node: yaml.Node | None) -> str:
     """The one error to mend first, in the user's words.
@@ -52,7 +61,8 @@ def _finding(details: ErrorDetails, place: Place, values: dict[str, Any]) -> str
     if kind == "value_error":
         return message.removeprefix("Value error, ")
     expected = message.removeprefix("Input should be ").split(", unable to")[0].split(" or instance of")[0]
-    expected = expected.replace("a valid dictionary", "'key: value' lines").replace("a valid ", "a ")
+    for theirs, ours in PLAIN.items():
+        expected = expected.replace(theirs, ours)
     described = meaning(place, values)
     return f"found {_short(details['input'])}, expected {expected}" + (f" ({described})" if described else "")
 

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from sparc_fw.cli import app
+from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.loading import check_campaign, load_campaign, parse_campaign
+from sparc_fw.settings import Settings, load_settings
+from sparc_fw.starter import CAMPAIGN, starter_structure
+
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    Path("nh3bh3.xyz").write_text(starter_structure())
+    values = copy.deepcopy(CAMPAIGN)
+    values["start"] = values["start"][:1]
+    values["explorer"]["kind"] = "ase_md"
+    return values
+
+
+def refused(values: dict[str, Any], file: str = "c.yaml") -> str:
+    """What `sparc-fw check` says of bad input, on one line; it must be a message with exit code 2."""
+    Path(file).write_text(yaml.safe_dump(values, sort_keys=False))
+    before = sorted(Path.cwd().iterdir())
+    result = CliRunner().invoke(app, ["check", file])
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    assert "pydantic" not in result.output
+    assert result.stdout == ""
+    assert sorted(Path.cwd().iterdir()) == before
+    return " ".join(result.stderr.split())
+
+
+def set_at(*path: str | int) -> Callable[[Any], Change]:
+    def with_value(value: Any) -> Change:
+        def change(values: dict[str, Any]) -> None:
+            here: Any = values
+            for step in path[:-1]:
+                here = here[step]
+            here[path[-1]] = value
+
+        return change
+
+    return with_value
+
+
+def test_good_campaign_loads_and_passes(values: dict[str, Any]) -> None:
+    Path("c.yaml").write_text(yaml.safe_dump(values))
+    loaded = load_campaign(Path("c.yaml"))
+    assert loaded.campaign.name == "my-campaign"
+    assert len(loaded.files.frames("nh3bh3.xyz")[0]) == 8
+    check_campaign(loaded, load_settings())
+
+
+def test_files_are_relative_to_the_campaign_file(values: dict[str, Any]) -> None:
+    folder = Path("elsewhere")
+    folder.mkdir()
+    Path("nh3bh3.xyz").rename(folder / "nh3bh3.xyz")
+    (folder / "c.yaml").write_text(yaml.safe_dump(values))
+    assert load_campaign(folder / "c.yaml").files.paths == ["nh3bh3.xyz"]
+
+
+BAD = {
+    "misspelt key at the top": (set_at("comittee")(4), ["c.yaml, line", "comittee: no such key", "'committee'"]),
+    "misspelt key of a backend": (
+        set_at("explorer", "timestep")(0.5),
+        ["explorer.timestep: no such key", "'timestep_fs'"],
+    ),
+    "misspelt key of the labeler": (set_at("labeler", "bais")("sto-3g"), ["labeler.bais: no such key", "'basis'"]),
+    "misspelt key of a source": (set_at("start", 0, "frist")(1.0), ["start[0].frist: no such key", "'first'"]),
+    "misspelt key of a system": (set_at("systems", 0, "chrage")(1), ["systems[0].chrage", "'charge'"]),
+    "misspelt kind": (set_at("labeler", "kind")("pycsf"), ["labeler", "found 'pycsf'", "pyscf, xtb", "'pyscf'?"]),
+    "no kind": (set_at("explorer")({"replicas": 2}), ["explorer", "'kind'"]),
+    "wrong type": (
+        set_at("committee")("four"),
+        ["committee: found 'four', expected a whole number", "Number of members"],
+    ),
+    "unit in a number": (
+        set_at("explorer", "timestep_fs")("0.5 fs"),
+        ["explorer.timestep_fs: found '0.5 fs', expected a number", "MD time step, fs"],
+    ),
+    "below the least": (set_at("budget", "labels")(0), ["budget.labels: found 0, expected greater than or equal to 1"]),
+    "list for a section": (set_at("budget")([1]), ["budget: found [1], expected 'key: value' lines"]),
+    "window upside down": (set_at("selector", "f_lo")(2.0), ["selector: f_lo, f_hi: found 2 and 1", "f_lo < f_hi"]),
+    "unknown system": (set_at("start", 0, "system")("water"), ["found 'water'", "nh3bh3"]),
+    "no such structure file": (set_at("systems", 0, "structure")("none.xyz"), ["none.xyz", "no such file"]),
+    "element without basis": (set_at("labeler", "basis")("6-31g**-none"), ["labeler", "basis: found '6-31g**-none'"]),
+    "odd electrons, spin 0": (set_at("systems", 0, "charge")(1), ["17 electrons", "spin"]),
+    "scan over missing atoms": (set_at("start", 0, "atoms")([0, 8]), ["8 atoms", "atoms"]),
+    "negative atom": (set_at("start", 0, "atoms")([0, -1]), ["start[0].atoms[1]: found -1, expected"]),
+}
+
+
+@pytest.mark.parametrize(("change", "told"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_told(values: dict[str, Any], change: Change, told: list[str]) -> None:
+    change(values)
+    message = refused(values)
+    for part in told:
+        assert part in message
+
+
+def test_missing_key_is_told(values: dict[str, Any]) -> None:
+    del values["labeler"]
+    assert "labeler: the key is missing; expected The reference method" in refused(values)
+
+
+def test_line_of_the_key_is_told(values: dict[str, Any]) -> None:
+    values["committee"] = "four"
+    message = refused(values)
+    line = next(n for n, text in enumerate(Path("c.yaml").read_text().splitlines(), 1) if text.startswith("committee"))
+    assert f"c.yaml, line {line}: committee" in message
+
+
+@pytest.mark.parametrize("content", ["", "8\n", "no structure at all"])
+def test_unreadable_or_empty_structure_is_told(values: dict[str, Any], content: str) -> None:
+    Path("nh3bh3.xyz").write_text(content)
+    assert "nh3bh3.xyz" in refused(values)
+
+
+def test_element_that_the_basis_lacks_is_told(values: dict[str, Any]) -> None:
+    Path("nh3bh3.xyz").write_text("2\n\nU 0 0 0\nU 0 0 2.5\n")
+    values["labeler"]["basis"] = "6-31g"
+    message = refused(values)
+    assert "U" in message
+    assert "6-31g" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "found nothing, expected a campaign"),
+        ("- a", "found list, expected a campaign"),
+        ("name: a\nname: b\n", "line 2: the key 'name' stands on line 1 already"),
+        ("name: [", "line 2: not valid YAML"),
+        ("name: !!python/object:os.system x\n", "line 1: not valid YAML"),
+    ],
+)
+def test_bad_yaml_is_told(text: str, told: str) -> None:
+    Path("c.yaml").write_text(text + ("\n" if text.endswith("[") else ""))
+    with pytest.raises(InputError, match=r"c\.yaml") as caught:
+        load_campaign(Path("c.yaml"))
+    assert told in str(caught.value)
+
+
+def test_absent_file_is_told() -> None:
+    result = CliRunner().invoke(app, ["check", "absent.yaml"])
+    assert result.exit_code == 2
+    assert "absent.yaml: the campaign file cannot be read: No such file" in result.stderr
+
+
+def test_missing_executable_is_told(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    values["explorer"]["kind"] = "lammps"
+    monkeypatch.setenv("SPARC_FW_LMP_COMMAND", "no-such-lmp")
+    message = refused(values)
+    assert "no-such-lmp" in message
+    assert "SPARC_FW_LMP_COMMAND" in message
+
+
+def test_missing_package_is_told(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparc_fw.labelers.pyscf.PySCFLabeler.packages", ("no_such_package",))
+    loaded = parse_campaign(values, Path.cwd())
+    with pytest.raises(MissingDependency, match=r"no_such_package.*sparc_fw\[pyscf\]"):
+        check_campaign(loaded, Settings())
+
+
+def test_inline_campaign_is_told_without_a_file(values: dict[str, Any]) -> None:
+    values["comittee"] = 3
+    with pytest.raises(InputError, match="campaign: comittee: no such key"):
+        parse_campaign(values, Path.cwd())
