@@ -31,6 +31,11 @@ from sparc_fw.launchpad import launchpad_at, prepare  # noqa: E402
 pytest_plugins = ["trained_models"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the marker of FireWorks' own tests: it imports those when it looks for a Firetask by its name."""
+    config.addinivalue_line("markers", "mongodb: FireWorks' own")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what is fast first."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)

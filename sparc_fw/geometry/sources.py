@@ -90,7 +90,7 @@ class DynamicsSource(Source):
     choose: Literal["even", "diverse"] = "diverse"
     """Evenly in time, or farthest points in sorted interatomic distances."""
     within_A: float | None = Field(None, gt=0)
-    """Frames with an atom farther than this from its nearest neighbour are left out; where unset, none."""
+    """Frames with an atom farther than this from its nearest neighbour are left out, Å; where unset, none."""
 
 
 FrameSource = Annotated[
