@@ -1,0 +1,260 @@
+"""A whole campaign on a real LaunchPad, with cheap backends."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fireworks import LaunchPad
+
+from sparc_fw.errors import CampaignExists, InputError
+from sparc_fw.loading import LoadedCampaign
+from sparc_fw.repair import repair
+from sparc_fw.status import campaign_rows, campaign_state, campaign_status
+from sparc_fw.store import Store
+from sparc_fw.submission import cancel, pause, resume, submit
+
+Loader = Callable[..., LoadedCampaign]
+Work = Callable[..., None]
+
+
+def states(lpad: LaunchPad, campaign_id: str) -> Counter[str]:
+    return Counter(fw["state"] for fw in lpad.fireworks.find({"spec.campaign_id": campaign_id}, {"state": 1}))
+
+
+def fireworks_of(lpad: LaunchPad, **spec: Any) -> list[dict[str, Any]]:
+    query = {f"spec.{key}": value for key, value in spec.items()}
+    return list(lpad.fireworks.find(query).sort("fw_id", 1))
+
+
+def snapshot(store: Store) -> dict[str, Any]:
+    """All records of the store, but for who asked for a label and how far a stage is."""
+    names = ("campaigns", "framesets", "labels", "models", "explorations", "selections", "reports", "stages")
+    found = {name: {r["_id"]: r for r in store.database[f"sparc_{name}"].find({})} for name in names}
+    for record in found["labels"].values():
+        del record["asked_by"]
+    return found
+
+
+def test_runs_until_the_committee_agrees(store: Store, launchpad: LaunchPad, finished: str) -> None:
+    status = campaign_status(store, launchpad, finished)
+    assert status["state"] == "completed"
+    assert status["verdict"] == "converged"
+    assert set(states(launchpad, finished)) == {"COMPLETED"}
+    rows = status["iterations"]
+    assert [row["iteration"] for row in rows] == list(range(len(rows)))
+    assert [row["verdict"] for row in rows[:-1]] == ["continue"] * (len(rows) - 1)
+    assert len(rows) >= 2
+    # Each iteration labelled what the one before it picked, and not a frame more.
+    for before, after in itertools.pairwise(rows):
+        assert after["labels"] == before["labels"] + before["picks"]
+    for row in rows:
+        assert sum(row["fractions"][name] for name in ("accurate", "candidate", "failed")) == pytest.approx(1)
+        assert sum(row["fates"].values()) == 2 * 200
+    assert rows[-1]["fractions"]["candidate"] <= 0.05
+    assert rows[-1]["test"]["force_rmse"] < rows[0]["test"]["force_rmse"]
+    assert rows[0]["test"]["frames"] == 8
+
+
+def test_promotes_the_best_on_validation(store: Store, launchpad: LaunchPad, finished: str) -> None:
+    promoted = campaign_status(store, launchpad, finished)["promoted"]
+    reports = store.report_records(finished)
+    best = min(m["validation"]["force_rmse"] for m in reports[-1].members)
+    assert promoted["validation_force_rmse"] <= best
+    assert store.models.find_one({"_id": promoted["model"]}) is not None
+
+
+def test_names_categories_and_metadata_read_well(store: Store, launchpad: LaunchPad, finished: str) -> None:
+    workflow = launchpad.workflows.find_one({"nodes": 1})
+    assert workflow["name"] == "trimer"
+    assert workflow["metadata"] == {"campaign_id": "trimer", "chapter": 0}
+    names = [fw["name"] for fw in fireworks_of(launchpad, campaign_id="trimer", iteration=0)]
+    assert "trimer 000 label train 0-6" in names
+    assert "trimer 000 train member 2" in names
+    assert "trimer 000 explore replica 1" in names
+    categories = {fw["spec"]["stage"]: fw["spec"]["_category"] for fw in fireworks_of(launchpad, campaign_id="trimer")}
+    assert categories == {
+        "start": "select", "publish": "select", "select": "select", "validate": "select",
+        "label": "label", "train": "train", "explore": "explore",
+    }  # fmt: skip
+    priorities = {fw["spec"]["iteration"]: fw["spec"]["_priority"] for fw in fireworks_of(launchpad)}
+    assert priorities[0] > priorities[1]
+
+
+def test_specs_are_small_and_plain(store: Store, launchpad: LaunchPad, finished: str) -> None:
+    for fw in fireworks_of(launchpad, campaign_id="trimer"):
+        assert len(str(fw["spec"])) < 600, fw["name"]
+        if fw["spec"]["stage"] != "start":
+            assert fw["spec"]["_tasks"][0].keys() == {"_fw_name"}
+
+
+@pytest.mark.parametrize("stage", ["start", "label", "train", "explore", "validate", "select", "publish"])
+def test_rerunning_a_firework_changes_nothing(
+    store: Store, launchpad: LaunchPad, finished: str, work: Work, stage: str
+) -> None:
+    before, count = snapshot(store), launchpad.fireworks.count_documents({})
+    first = fireworks_of(launchpad, stage=stage)[0]
+    launchpad.rerun_fw(first["fw_id"])
+    assert states(launchpad, finished)["COMPLETED"] < count
+    work()
+    assert set(states(launchpad, finished)) == {"COMPLETED"}
+    assert launchpad.fireworks.count_documents({}) == count
+    assert snapshot(store) == before
+
+
+def test_the_same_seed_gives_the_same_campaign_and_labels_are_paid_once(
+    store: Store, launchpad: LaunchPad, finished: str, load: Loader, work: Work
+) -> None:
+    labels = store.labels.count_documents({})
+    submit(store, launchpad, load(name="again"))
+    work()
+    first = campaign_status(store, launchpad, finished)["iterations"]
+    second = campaign_status(store, launchpad, "again")["iterations"]
+    assert [row["quantiles"] for row in first] == [row["quantiles"] for row in second]
+    assert store.labels.count_documents({}) == labels
+    computed = store.stages.find_one({"campaign_id": "again", "stage": "label"})
+    assert computed is None, "every label was a hit"
+
+
+def test_another_seed_gives_another_campaign(
+    store: Store, launchpad: LaunchPad, finished: str, load: Loader, work: Work
+) -> None:
+    submit(store, launchpad, load(name="other", seed=6))
+    work()
+    first = campaign_status(store, launchpad, finished)["iterations"][0]
+    assert campaign_status(store, launchpad, "other")["iterations"][0]["quantiles"] != first["quantiles"]
+
+
+def test_failed_labels_are_counted_and_the_campaign_goes_on(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    submit(store, launchpad, load(labeler={"kind": "morse", "fail_every": 4}))
+    work()
+    row = campaign_status(store, launchpad, "trimer")["iterations"][0]
+    assert row["labels_failed"] > 0
+    assert row["labels"] + row["labels_failed"] == 20
+    assert row["label_failures"] == {"not_converged": row["labels_failed"]}
+    model = store.model("trimer", 0, 0)
+    assert model is not None
+    assert model["labels"] < row["labels"]  # some are held out, none of the failed ones is trained on
+
+
+def test_too_many_failed_labels_fizzle_with_the_numbers(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    labeling = {"batch": 7, "min_label_fraction": 0.9}
+    submit(store, launchpad, load(labeler={"kind": "morse", "fail_every": 4}, labeling=labeling))
+    work()
+    status = campaign_status(store, launchpad, "trimer")
+    assert status["state"] == "failed"
+    assert {p["name"] for p in status["problems"]} == {f"trimer 000 train member {m}" for m in range(3)}
+    reason = status["problems"][0]["reason"]
+    assert "of 20 labels succeeded" in reason
+    assert "not_converged" in reason
+    assert "at least 90%" in reason
+
+
+def test_a_training_that_diverges_once_takes_the_next_seed(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    submit(store, launchpad, load(potential={"kind": "blurred_morse", "diverge": 1}))
+    work()
+    assert campaign_state(store, launchpad, "trimer") == "completed"
+
+
+def test_a_training_that_diverges_twice_fizzles_with_the_reason(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    submit(store, launchpad, load(potential={"kind": "blurred_morse", "diverge": 2}))
+    work()
+    status = campaign_status(store, launchpad, "trimer")
+    assert status["state"] == "failed"
+    assert "diverged with 2 seeds" in status["problems"][0]["reason"]
+    assert "chosen to diverge" in status["problems"][0]["reason"]
+
+
+def test_the_label_budget_is_never_passed(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> None:
+    selector = {"kind": "trust_window", "f_lo": 0.001, "f_hi": 5.0, "cap": 15, "min_difference_A": 0.02}
+    submit(store, launchpad, load(selector=selector, budget={"labels": 42, "iterations": 9}))
+    work()
+    status = campaign_status(store, launchpad, "trimer")
+    assert status["verdict"] == "exhausted"
+    assert status["labels_spent"] == 42
+    assert [row["labels"] for row in status["iterations"]] == [20, 35, 42]
+
+
+def test_a_run_that_dies_early_is_not_converged(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> None:
+    explorer = {"kind": "random_walk", "replicas": 2, "duration_ps": [1.0], "explode": True}
+    submit(store, launchpad, load(explorer=explorer, potential={"kind": "blurred_morse", "blur": 0.0}))
+    work()
+    status = campaign_status(store, launchpad, "trimer")
+    assert status["iterations"][0]["fractions"]["accurate"] == 1.0
+    assert status["verdict"] == "stalled"
+    assert "50 % of the time was survived" in status["sentence"]
+
+
+def test_chapters_are_one_campaign(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARC_FW_CHAPTER_NODES", "20")
+    selector = {"kind": "trust_window", "f_lo": 0.001, "f_hi": 5.0, "cap": 5, "min_difference_A": 0.02}
+    submit(store, launchpad, load(selector=selector, budget={"labels": 45, "iterations": 5}))
+    work()
+    chapters = [wf["metadata"]["chapter"] for wf in launchpad.workflows.find({}).sort("nodes", 1)]
+    assert chapters == list(range(len(chapters)))
+    assert len(chapters) >= 3
+    assert max(len(wf["nodes"]) for wf in launchpad.workflows.find({})) <= 20 + 1
+    status = campaign_status(store, launchpad, "trimer")
+    assert status["state"] == "completed"
+    assert [row["iteration"] for row in status["iterations"]] == [0, 1, 2, 3, 4]
+    promotions = list(fireworks_of(launchpad, stage="publish"))
+    assert len(promotions) == len(chapters)
+    last_select = fireworks_of(launchpad, stage="select")[-1]
+    count = launchpad.fireworks.count_documents({})
+    launchpad.rerun_fw(fireworks_of(launchpad, stage="select")[0]["fw_id"])
+    launchpad.rerun_fw(last_select["fw_id"])
+    work()
+    assert launchpad.fireworks.count_documents({}) == count
+
+
+def test_a_paused_campaign_appends_nothing_and_goes_on_when_resumed(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    submit(store, launchpad, load())
+    work(1)
+    pause(store, launchpad, "trimer")
+    assert campaign_state(store, launchpad, "trimer") == "paused"
+    work()
+    assert store.labels.count_documents({}) == 0
+    resume(store, launchpad, "trimer")
+    repair(store, launchpad, "trimer")
+    work()
+    assert campaign_status(store, launchpad, "trimer")["verdict"] == "converged"
+
+
+def test_cancelled_means_no_more_work(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> None:
+    submit(store, launchpad, load())
+    work(1)
+    cancel(store, launchpad, "trimer")
+    work()
+    assert store.models.count_documents({}) == 0
+    assert campaign_state(store, launchpad, "trimer") == "cancelled"
+    with pytest.raises(InputError, match="is cancelled"):
+        resume(store, launchpad, "trimer")
+
+
+def test_a_name_can_be_taken_once(store: Store, launchpad: LaunchPad, load: Loader) -> None:
+    submit(store, launchpad, load())
+    count = launchpad.fireworks.count_documents({})
+    with pytest.raises(CampaignExists, match=r"'trimer' exists already: use --resume"):
+        submit(store, launchpad, load())
+    assert launchpad.fireworks.count_documents({}) == count
+
+
+def test_list_is_oldest_first(store: Store, launchpad: LaunchPad, finished: str, load: Loader) -> None:
+    submit(store, launchpad, load(name="alone"))
+    rows = campaign_rows(store, launchpad)
+    assert [(row["campaign"], row["state"]) for row in rows] == [("trimer", "completed"), ("alone", "running")]
