@@ -45,7 +45,8 @@ class PySCFLabeler(Labeler[PySCFOptions]):
     """DFT energies and gradients of molecules.
 
     Every frame starts from the superposition of atomic densities, never from another frame's density, so that a label
-    does not depend on what was labelled before it; with one thread it repeats to the bit.
+    does not depend on what was labelled before it; with one thread it repeats to the bit. (PySCF cuts its grid into
+    blocks by the memory that is left: above some 500 basis functions the last bits can vary with the process' size.)
 
     References
     ----------
