@@ -53,6 +53,7 @@ def set_at(*path: str | int) -> Callable[[Any], Change]:
     return with_value
 
 
+@pytest.mark.slow
 def test_good_campaign_loads_and_passes(values: dict[str, Any]) -> None:
     Path("c.yaml").write_text(yaml.safe_dump(values))
     loaded = load_campaign(Path("c.yaml"))
