@@ -43,7 +43,8 @@ class Built:
     entries : list of Atoms or Label
         In the order of the sources: a frame that is to be labelled, or a label that a file brought.
     dropped : dict of str to int
-        Frames that were left out, by reason: ``overlap``, ``duplicate``, ``driver_failed``, ``apart``.
+        Frames that were left out, by reason: ``overlap``, ``duplicate``, ``driver_failed``, ``apart``,
+        ``force_cap``.
     """
 
     entries: list[Atoms | Label] = field(default_factory=list)
@@ -241,6 +242,12 @@ def _check_dynamics(source: DynamicsSource, structure: Atoms, settings: Settings
         driver.calculator(structure.info["charge"], structure.info["spin"])
     except NotImplementedError as error:
         raise InputError(f"dynamics: driver: {error}; expected one that can, such as 'kind: xtb'") from error
+    beyond = [atom for atom in (source.confine.around if source.confine is not None else []) if atom >= len(structure)]
+    if beyond:
+        raise InputError(
+            f"dynamics: confine: around: found atom {beyond[0]}, but the structure has {len(structure)} atoms "
+            f"(expected 0 to {len(structure) - 1})"
+        )
     runs = (source.starts.points if source.starts is not None else 1) * len(source.temperature_K)
     offered = runs * samples_per_run(source)
     if source.frames > offered:

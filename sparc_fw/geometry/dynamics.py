@@ -11,6 +11,7 @@ from ase.calculators.calculator import Calculator, CalculatorError
 from ase.md.langevin import Langevin
 
 from sparc_fw.errors import StageFailed
+from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.descriptor import distance_blocks, farthest_points, sorted_distances
 from sparc_fw.geometry.overlap import overlapping
 from sparc_fw.geometry.sources import DynamicsSource
@@ -51,7 +52,7 @@ def dynamics_frames(
     frames : list of Atoms
         In the order of choice.
     dropped : Counter
-        Frames that were lost, by reason: ``driver_failed``, ``overlap``, ``apart``.
+        Frames that were lost, by reason: ``driver_failed``, ``overlap``, ``apart``, ``force_cap``.
 
     Raises
     ------
@@ -59,18 +60,19 @@ def dynamics_frames(
         If no frame is left to choose from.
     """
     dropped: Counter[str] = Counter()
-    places = []
+    places, forces = [], []
     failure = ""
     for number, start in enumerate(starts):
         for rank, temperature in enumerate(source.temperature_K):
             run = Run(start, temperature, derive_seed(seed, number, rank))
-            found, ended = _positions(run, source, driver)
+            found, pulls, ended = _positions(run, source, driver)
             if ended:
                 failure = f"from start {number} at {temperature:g} K: {ended}"
                 dropped["driver_failed"] += samples_per_run(source) - len(found)
             places.append(found)
+            forces.append(pulls)
     pool = np.concatenate(places)
-    pool = pool[_usable(starts[0], pool, source, dropped)]
+    pool = pool[_usable(starts[0], pool, np.concatenate(forces), source, dropped)]
     if not len(pool):
         raise StageFailed(
             f"dynamics: no frame is left of {len(places)} run(s) with {source.driver.kind}: {dict(dropped)}; {failure}"
@@ -78,8 +80,8 @@ def dynamics_frames(
     return [_moved(starts[0], pool[row]) for row in _choose(starts[0], pool, source)], dropped
 
 
-def _positions(run: Run, source: DynamicsSource, driver: Calculator) -> tuple[np.ndarray, str]:
-    """Positions of a Langevin run, shape (n_samples, n_atoms, 3), and why it ended early (or nothing)."""
+def _positions(run: Run, source: DynamicsSource, driver: Calculator) -> tuple[np.ndarray, np.ndarray, str]:
+    """Positions of a Langevin run, shape (n_samples, n_atoms, 3), the driver's forces, and why it ended early."""
     atoms = run.start.copy()
     driver.reset()
     atoms.calc = driver
@@ -96,21 +98,39 @@ def _positions(run: Run, source: DynamicsSource, driver: Calculator) -> tuple[np
     )
     steps = max(1, round(source.sample_every_fs / source.timestep_fs))
     places: list[np.ndarray] = []
+    forces: list[np.ndarray] = []
     ended = ""
     try:
-        for _ in range(samples_per_run(source)):
+        for sample in range(samples_per_run(source)):
+            _set_phase(langevin, run, source, sample * steps * source.timestep_fs)
             langevin.run(steps)
             if not np.isfinite(atoms.positions).all():
                 ended = "positions are not finite"
                 break
             places.append(atoms.positions.copy())
+            forces.append(atoms.get_forces(apply_constraint=False))
     except (CalculatorError, RuntimeError) as error:
         ended = f"{type(error).__name__}: {error}"
-    return np.array(places).reshape(-1, len(atoms), 3), ended
+    shape = (-1, len(atoms), 3)
+    # A failure can come between a frame and its forces.
+    return np.array(places[: len(forces)]).reshape(shape), np.array(forces).reshape(shape), ended
 
 
-def _usable(start: Atoms, pool: np.ndarray, source: DynamicsSource, dropped: Counter[str]) -> np.ndarray:
-    """Mask of the frames without overlap and with every atom near another one."""
+def _set_phase(langevin: Langevin, run: Run, source: DynamicsSource, time_fs: float) -> None:
+    """Set temperature and confinement for the time that comes."""
+    quench = source.quench
+    cold = quench is not None and time_fs % (quench.hot_fs + quench.cold_fs) >= quench.hot_fs
+    if quench is not None:
+        langevin.set_temperature(temperature_K=quench.cold_K if cold else run.temperature_K)
+    if source.confine is not None:
+        radius = source.confine.radius_A + (quench.wider_A if quench is not None and cold else 0.0)
+        langevin.atoms.set_constraint(SoftSphere(source.confine.around, radius, source.confine.stiffness_eV_A2))
+
+
+def _usable(
+    start: Atoms, pool: np.ndarray, forces: np.ndarray, source: DynamicsSource, dropped: Counter[str]
+) -> np.ndarray:
+    """Mask of the frames without overlap, with every atom near another one and with bearable forces."""
     cells = np.broadcast_to(start.cell.array, (len(pool), 3, 3))
     pbc = tuple(start.pbc)
     overlaps = overlapping(start.numbers, pool, cells, pbc)
@@ -125,7 +145,11 @@ def _usable(start: Atoms, pool: np.ndarray, source: DynamicsSource, dropped: Cou
             apart[part] = (nearest > source.within_A).any(axis=0)
         apart &= ~overlaps
         dropped["apart"] += int(apart.sum())
-    return ~(overlaps | apart)
+    steep = np.zeros(len(pool), dtype=bool)
+    if source.max_force is not None:
+        steep = (np.abs(forces) > source.max_force).any(axis=(1, 2)) & ~(overlaps | apart)
+        dropped["force_cap"] += int(steep.sum())
+    return ~(overlaps | apart | steep)
 
 
 def _choose(start: Atoms, pool: np.ndarray, source: DynamicsSource) -> list[int]:

@@ -67,6 +67,34 @@ class DisplacementSource(Source):
     """Number of frames."""
 
 
+class Confinement(BaseModel):
+    """A soft sphere that keeps fragments together so that they react: k (r - radius)^2 on each atom outside it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    around: list[AtomIndex] = Field(min_length=1)
+    """The sphere's centre is the mean position of these atoms; counted from 0."""
+    radius_A: float = Field(gt=0)
+    """Radius, Å."""
+    stiffness_eV_A2: float = Field(3.0, gt=0)
+    """k, eV/Å^2."""
+
+
+class Quench(BaseModel):
+    """Heat and cool in turn: hot phases react at the source's temperature, cold ones relax what came of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    hot_fs: float = Field(300.0, gt=0)
+    """Length of a hot phase, with which a run begins, fs."""
+    cold_fs: float = Field(125.0, gt=0)
+    """Length of a cold phase, fs."""
+    cold_K: float = Field(500.0, gt=0)
+    """Temperature of the cold phases, K."""
+    wider_A: float = Field(0.0, ge=0)
+    """The confining sphere is wider by this in cold phases, Å."""
+
+
 class DynamicsSource(Source):
     """Frames of Langevin dynamics with a cheap driver, the most different ones kept."""
 
@@ -91,6 +119,12 @@ class DynamicsSource(Source):
     """Evenly in time, or farthest points in sorted interatomic distances."""
     within_A: float | None = Field(None, gt=0)
     """Frames with an atom farther than this from its nearest neighbour are left out, Å; where unset, none."""
+    confine: Confinement | None = None
+    """A sphere that holds all atoms together; where unset, none."""
+    quench: Quench | None = None
+    """Hot and cold phases in turn; where unset, one temperature throughout."""
+    max_force: float | None = Field(None, gt=0)
+    """Frames with a larger force component by the driver are left out, eV/Å; where unset, none."""
 
 
 FrameSource = Annotated[

@@ -17,6 +17,7 @@ from ase.io import write
 from sparc_fw.campaign import Campaign
 from sparc_fw.errors import InputError, StageFailed
 from sparc_fw.geometry.build import Built, build_frames, check_sources, structure_of
+from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.descriptor import frame_distances
 from sparc_fw.geometry.dynamics import dynamics_frames
 from sparc_fw.geometry.files import Files
@@ -160,6 +161,50 @@ def test_frames_that_overlap_or_fall_apart_are_counted_apart() -> None:
     assert (len(frames), dropped) == (10, Counter(overlap=10, apart=10))
 
 
+def test_soft_sphere_is_the_slope_of_its_energy_and_conserves_momentum() -> None:
+    frame = molecule("CH3CH2OH")
+    sphere = SoftSphere([0, 1], 1.2, 3.0)
+    forces, slopes = np.zeros((len(frame), 3)), np.zeros((len(frame), 3))
+    sphere.adjust_forces(frame, forces)
+    for atom, axis in np.ndindex(slopes.shape):
+        for sign in (1, -1):
+            moved = frame.copy()
+            moved.positions[atom, axis] += sign * 1e-5
+            slopes[atom, axis] += sign * sphere.adjust_potential_energy(moved) / 2e-5
+    assert np.abs(forces).max() > 1
+    assert forces == pytest.approx(-slopes, abs=1e-6)
+    assert forces.sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-12)
+
+
+def test_confinement_holds_fragments_together() -> None:
+    def farthest(**options: Any) -> float:
+        free = source(temperature_K=[3000], duration_ps=0.5, **options)
+        frames, _ = dynamics_frames([molecule("C2H6")], free, Failing(0), 1)
+        return float(max(np.abs(frame.positions - frame.positions[:2].mean(axis=0)).max() for frame in frames))
+
+    assert farthest() > 10
+    assert farthest(confine={"around": [0, 1], "radius_A": 2.0}) < 4
+
+
+def test_quench_heats_and_cools_in_turn() -> None:
+    # Free atoms under strong friction move as far per sample as their temperature tells.
+    quench = {"hot_fs": 100, "cold_fs": 100, "cold_K": 10}
+    cycled = source(
+        temperature_K=[3000], duration_ps=0.4, sample_every_fs=20, friction_per_ps=200, choose="even", quench=quench
+    )
+    frames, _ = dynamics_frames([Atoms("H50", 9.0 * np.arange(150).reshape(50, 3))], cycled, Failing(0), 1)
+    moved = np.linalg.norm(np.diff([frame.positions for frame in frames], axis=0), axis=2).mean(axis=1)
+    hot, cold = moved[[1, 2, 3, 11, 12, 13]], moved[[6, 7, 8, 16, 17, 18]]
+    assert hot.min() > 5 * cold.max()
+
+
+def test_frames_with_great_forces_are_counted() -> None:
+    capped = source(temperature_K=[300], starts=None, max_force=1e-4)
+    calculator = XTBLabeler(XTBOptions(), Settings()).calculator()
+    with pytest.raises(StageFailed, match="'force_cap': 10"):
+        dynamics_frames([molecule("N2")], capped, calculator, 1)
+
+
 def test_structure_carries_the_system(tmp_path: Path) -> None:
     made, files = campaign(tmp_path, [SCAN])
     assert structure_of(made, files).info == {"system": "methanol", "charge": 0, "spin": 0}
@@ -177,6 +222,7 @@ def test_sources_that_fit_pass_the_check(tmp_path: Path) -> None:
     [
         ({**SCAN, "atoms": [0, 6]}, "atoms: found atom 6, but the structure has 6 atoms"),
         ({**DYNAMICS, "starts": {**SCAN, "atoms": [0, 9]}}, "atoms: found atom 9"),
+        ({**DYNAMICS, "confine": {"around": [0, 8], "radius_A": 2}}, "around: found atom 8, but the structure has 6"),
         ({**DYNAMICS, "frames": 11}, r"frames: found 11, expected at most 10: 1 run\(s\) of 0.05 ps"),
         ({**DYNAMICS, "driver": {"kind": "pyscf"}}, "'pyscf' cannot drive dynamics; expected one that can"),
         ({"kind": "labelled", "path": "methanol.xyz"}, "methanol.xyz: frame 0: found no finite energy"),
