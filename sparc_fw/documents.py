@@ -46,7 +46,8 @@ class Label:
     Attributes
     ----------
     frame : Atoms
-        The configuration; ``info`` carries ``system``, ``charge`` and ``spin`` (number of unpaired electrons).
+        The configuration; ``info`` carries ``system``, ``charge``, ``spin`` (number of unpaired electrons) and
+        ``origin`` (the kind of source that it came from, or ``pick``).
     energy : float or None
         eV.
     forces : ndarray of shape (n_atoms, 3) or None

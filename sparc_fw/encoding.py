@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ase import Atoms
 
-INFO_KEYS = ("system", "charge", "spin")
+INFO_KEYS = ("system", "charge", "spin", "origin")
 
 
 def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -26,7 +26,7 @@ def unpack_arrays(data: bytes) -> dict[str, np.ndarray]:
 
 
 def frame_info(frame: Atoms) -> dict[str, object]:
-    """The part of ``info`` that belongs to a frame wherever it goes: system, charge, spin."""
+    """The part of ``info`` that belongs to a frame wherever it goes: system, charge, spin, origin."""
     return {key: frame.info[key] for key in INFO_KEYS if key in frame.info}
 
 

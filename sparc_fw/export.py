@@ -10,11 +10,15 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
+from sparc_fw.dataset import training_labels
 from sparc_fw.documents import Label
 from sparc_fw.errors import InputError
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.potentials.deepmd_data import elements_of, write_systems
 from sparc_fw.store import Store
+
+LAST = 2**31 - 1
+"""Later than any iteration."""
 
 ENDINGS = {"extxyz": ".extxyz", "deepmd": "-deepmd", "ase-db": ".db"}
 
@@ -31,9 +35,7 @@ def export_labels(store: Store, campaign_id: str, kind: str, out: Path | None) -
     path = out or Path(campaign_id + ENDINGS[kind])
     if path.exists():
         raise InputError(f"{path}: exists already, expected a new file or folder (--out)")
-    keys = [key for keys in store.training_keys(campaign_id, 2**31) for key in keys]
-    found = store.labels_by_key(keys)
-    labels = [found[key] for key in keys if key in found and found[key].status == "ok"]
+    labels = [label for part in training_labels(store, campaign_id, LAST) for label in part]
     if not labels:
         raise InputError(f"campaign {campaign_id!r} has no good label yet")
     if kind == "extxyz":

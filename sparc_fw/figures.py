@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 
 from sparc_fw.campaign import Campaign
+from sparc_fw.dataset import reference_labels
 from sparc_fw.geometry.sources import ScanSource
 from sparc_fw.store import Store
 
@@ -74,7 +75,7 @@ def draw_scan(store: Store, campaign: Campaign, status: dict[str, Any], path: Pa
     assert campaign.test is not None
     assert campaign.test.scan is not None
     scan: ScanSource = campaign.test.scan
-    labels = store.reference(campaign.name, "scan")
+    labels = reference_labels(store, campaign.name, "scan")
     reference = np.array([label.energy for label in labels], dtype=float)
     coordinate = np.array([_coordinate(label.frame, scan.atoms) for label in labels])
     figure, (upper, lower) = plt.subplots(

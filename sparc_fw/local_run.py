@@ -100,7 +100,8 @@ class LocalRun:
         command = [rlaunch, "-l", "my_launchpad.yaml", "-w", file.name, "--loglvl", "WARNING", "rapidfire"]
         command += ["--nlaunches", "infinite", "--sleep", "1"]
         environment = os.environ | thread_variables(self.session.settings.threads)
-        environment |= {"FW_CONFIG_FILE": str(self.folder / "FW_config.yaml")}
+        # While a campaign starts, its other workers have nothing to do.
+        environment |= {"SPARC_FW_PROCESSES": str(self._wanted), "FW_CONFIG_FILE": str(self.folder / "FW_config.yaml")}
         with (self.folder / f"worker-{number}.log").open("ab") as log:
             process = subprocess.Popen(
                 die_with_parent(command),

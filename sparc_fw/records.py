@@ -71,7 +71,8 @@ def label_from_record(record: MongoDocument) -> Label:
 def exploration_to_record(exploration: Exploration) -> tuple[MongoDocument, bytes]:
     """An exploration as a small document and its arrays."""
     trajectory = exploration.trajectory
-    arrays: dict[str, np.ndarray] = {name: getattr(trajectory, name) for name in ("numbers", "positions", "cells", "times")}
+    names = ("numbers", "positions", "cells", "times")
+    arrays: dict[str, np.ndarray] = {name: getattr(trajectory, name) for name in names}
     arrays["deviation"] = exploration.deviation
     arrays |= {f"series:{name}": values for name, values in trajectory.series.items()}
     record = {
@@ -122,7 +123,7 @@ PLAIN_SELECTION_FIELDS = (
 def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
     """A selection as a small document and, as bytes, the picks and what became of every frame."""
     frames = selection.frames
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "replica": np.array([f.replica for f in frames], dtype=np.int32),
         "index": np.array([f.index for f in frames], dtype=np.int64),
         "deviation": np.array([f.deviation for f in frames], dtype=float),

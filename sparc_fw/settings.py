@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     """LAMMPS executable."""
     threads: int = Field(1, ge=1)
     """Threads of one label, training or run; 1 repeats to the bit."""
+    processes: int = Field(1, ge=1)
+    """Runs of cheap start dynamics side by side in one Firework."""
     ping_seconds: int = Field(30, ge=1)
     """How often a running Firework says that it lives (FireWorks' PING_TIME_SECS), s."""
     chapter_nodes: int = Field(1000, ge=1)

@@ -11,7 +11,7 @@ from ase import Atoms
 from pymongo.errors import DuplicateKeyError
 
 from sparc_fw.campaign import Campaign
-from sparc_fw.documents import Dataset, Exploration, Label, Report, Selection, TrainedModel
+from sparc_fw.documents import Exploration, Label, Report, Selection, TrainedModel
 from sparc_fw.encoding import pack_frames, unpack_frames
 from sparc_fw.errors import CampaignExists, InputError, StoreError
 from sparc_fw.geometry.files import Files as CampaignFiles
@@ -25,10 +25,7 @@ from sparc_fw.records import (
     selection_from_record,
     selection_to_record,
 )
-from sparc_fw.seeds import derive_seed
 from sparc_fw.settings import Settings
-
-COLLECTIONS = ("campaigns", "framesets", "labels", "models", "explorations", "selections", "reports", "stages")
 
 
 def place(campaign_id: str, iteration: int, *item: str | int) -> str:
@@ -214,42 +211,20 @@ class Store:
         return {str(row["_id"]): int(row["n"]) for row in rows}
 
     @patient
+    def training_framesets(self, campaign_id: str, last_iteration: int) -> list[MongoDocument]:
+        """The frame sets to train on of all iterations up to and with `last_iteration`."""
+        query = {"campaign_id": campaign_id, "role": "train", "iteration": {"$lte": last_iteration}}
+        return list(self.framesets.find(query).sort("iteration", 1))
+
     def training_keys(self, campaign_id: str, last_iteration: int) -> list[list[str]]:
         """Per iteration up to and with `last_iteration`, the keys asked for in order; none twice."""
         seen: set[str] = set()
         result = []
-        query = {"campaign_id": campaign_id, "role": "train", "iteration": {"$lte": last_iteration}}
-        for record in self.framesets.find(query, {"keys": 1}).sort("iteration", 1):
+        for record in self.training_framesets(campaign_id, last_iteration):
             keys = [key for key in dict.fromkeys(record["keys"]) if key not in seen]
             seen.update(keys)
             result.append(keys)
         return result
-
-    def dataset(self, campaign: Campaign, iteration: int) -> Dataset:
-        """All good labels up to an iteration, in a fixed order; what is held out once stays held out.
-
-        Labels are held out iteration by iteration, the first `validation.fraction` in the order of a seeded
-        permutation, so that later labels never change which earlier ones are held out.
-        """
-        train: list[Label] = []
-        held_out: list[Label] = []
-        for number, keys in enumerate(self.training_keys(campaign.name, iteration)):
-            ranked = sorted(keys, key=lambda key: derive_seed(campaign.seed, number, "validation", key))
-            chosen = set(ranked[: round(campaign.validation.fraction * len(keys))])
-            labels = self.labels_by_key(keys)
-            for key in keys:
-                label = labels.get(key)
-                if label is not None and label.status == "ok":
-                    (held_out if key in chosen else train).append(label)
-        return Dataset(train, held_out)
-
-    def reference(self, campaign_id: str, role: str) -> list[Label]:
-        """The good labels of the test set or the reference scan, in order."""
-        record = self.frameset(campaign_id, 0, role)
-        if record is None:
-            return []
-        labels = self.labels_by_key(record["keys"])
-        return [labels[key] for key in record["keys"] if key in labels and labels[key].status == "ok"]
 
     # Models
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sparc_fw.cli import check, control, db, doctor, export, init, run, schema, settings, status
+from sparc_fw.cli import check, control, db, doctor, export, init, plan, run, schema, settings, status
 from sparc_fw.cli.errors import ReportingGroup
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("schema")(schema.schema)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 app.command("settings")(settings.settings)
+app.command("plan")(plan.plan)
 app.command("submit")(run.submit)
 app.command("run")(run.run)
 app.command("status")(status.status)

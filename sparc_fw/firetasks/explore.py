@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms
 from fireworks import FWAction
 
+from sparc_fw.dataset import training_labels
 from sparc_fw.documents import Exploration
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.base import CampaignTask
@@ -69,13 +70,8 @@ class ExploreTask(CampaignTask):
         kind = starts[int(self.spec["replica_of_system"]) % len(starts)]
         if kind == "structure":
             return structure_of(self.campaign, self.store.campaign_files(self.campaign_id), system)
-        keys = self.store.training_keys(self.campaign_id, 0)[0]
-        labels = self.store.labels_by_key(keys)
-        candidates = [
-            labels[key].frame
-            for key in keys
-            if labels[key].status == "ok" and labels[key].frame.info["system"] == system
-        ]
+        labels = training_labels(self.store, self.campaign_id, 0)[0]
+        candidates = [label.frame for label in labels if label.frame.info["system"] == system]
         if not candidates:
             raise StageFailed(f"explorer.starts: no start frame of system {system!r} has a good label to begin from")
         return candidates[int(np.random.default_rng(seed).integers(len(candidates)))]

@@ -85,12 +85,15 @@ class SelectTask(CampaignTask):
         deviations = np.array([frame.deviation for frame in choice.frames])
         finite = deviations[np.isfinite(deviations)]
         quantiles = {str(q): float(np.quantile(finite, q)) for q in QUANTILES} if len(finite) else {}
-        by_replica = {e.replica: e for e in explorations}
+        trajectories = {e.replica: e.trajectory for e in explorations}
+        picks = [trajectories[replica].frame(index) for replica, index in choice.picks]
+        for frame in picks:
+            frame.info["origin"] = "pick"
         return Selection(
             campaign_id=self.campaign_id,
             iteration=self.iteration,
             frames=choice.frames,
-            picks=[by_replica[replica].trajectory.frame(index) for replica, index in choice.picks],
+            picks=picks,
             fractions=outcome.fractions,
             counts=outcome.counts,
             quantiles=quantiles,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fireworks import FWAction
 
+from sparc_fw.dataset import dataset as build_dataset
 from sparc_fw.documents import Dataset, TrainedModel
 from sparc_fw.errors import StageFailed, TrainingDiverged
 from sparc_fw.firetasks.base import CampaignTask
@@ -27,7 +28,7 @@ class TrainTask(CampaignTask):
         if self.store.model(self.campaign_id, self.iteration, member) is not None:
             return FWAction(stored_data={"member": member, "reused": True})
         self._check_labels()
-        dataset = self.store.dataset(self.campaign, self.iteration)
+        dataset = build_dataset(self.store, self.campaign, self.iteration)
         model = self._train(dataset, member)
         n_labels = len(dataset.train)
         self.store.save_model(model, self.campaign_id, self.iteration, member, dataset.hash, n_labels)

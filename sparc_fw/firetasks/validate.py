@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from fireworks import FWAction
 
+from sparc_fw.dataset import dataset, reference_labels
 from sparc_fw.documents import Label, Report
 from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.mongo import MongoDocument
@@ -24,9 +25,9 @@ class ValidateTask(CampaignTask):
 
     def work(self) -> FWAction:
         """Store the iteration's report."""
-        validation = self.store.dataset(self.campaign, self.iteration).validation
-        test = self.store.reference(self.campaign_id, "test")
-        scan = self.store.reference(self.campaign_id, "scan")
+        validation = dataset(self.store, self.campaign, self.iteration).validation
+        test = reference_labels(self.store, self.campaign_id, "test")
+        scan = reference_labels(self.store, self.campaign_id, "scan")
         members = []
         for model in self.store.committee(self.campaign_id, self.iteration):
             evaluator = self.potential.load(self._model_file(model))
@@ -89,7 +90,7 @@ class PublishTask(ValidateTask):
         last = self.store.selection_records(self.campaign_id)[-1]
         if last["go_on"]:
             return FWAction(stored_data={"handed_over": "the next chapter goes on"})
-        validation = self.store.dataset(self.campaign, last["iteration"]).validation
+        validation = dataset(self.store, self.campaign, last["iteration"]).validation
         models = [
             model
             for iteration in range(last["iteration"] + 1)

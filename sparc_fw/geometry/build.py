@@ -104,6 +104,7 @@ def build_frames(
                 dropped["overlap"] += 1
             else:
                 seen.add(key)
+                frame.info["origin"] = source.kind
                 built.entries.append(entry)
     built.dropped = {reason: count for reason, count in sorted(dropped.items()) if count}
     return built
@@ -133,7 +134,7 @@ def check_sources(campaign: Campaign, files: Files, labeler: Labeler[Any]) -> No
             scan_frames(structure_of(campaign, files, source.system), source)
         if isinstance(source, DynamicsSource):
             _check_dynamics(source, structure_of(campaign, files, source.system), labeler.settings)
-    asked = sum(_frame_count(source, files) for source in campaign.start)
+    asked = sum(count_frames(source, files) for source in campaign.start)
     if asked > campaign.budget.labels:
         raise InputError(
             f"start: found {asked} frames to label, expected at most budget.labels = {campaign.budget.labels}; "
@@ -161,7 +162,7 @@ def _entries(
     if isinstance(source, DynamicsSource):
         starts = scan_frames(structure, source.starts) if source.starts is not None else [structure]
         calculator = make_driver(source.driver, settings).calculator(structure.info["charge"], structure.info["spin"])
-        frames, lost = dynamics_frames(starts, source, calculator, seed)
+        frames, lost = dynamics_frames(starts, source, calculator, seed, settings.processes)
         dropped.update(lost)
         return frames
     if isinstance(source, DisplacementSource):
@@ -257,7 +258,7 @@ def _check_dynamics(source: DynamicsSource, structure: Atoms, settings: Settings
         )
 
 
-def _frame_count(source: Source, files: Files) -> int:
+def count_frames(source: Source, files: Files) -> int:
     """Frames of a source that need a label, before any are dropped."""
     if isinstance(source, FileSource):
         return len(files.frames(source.path, source.index))

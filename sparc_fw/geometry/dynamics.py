@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator, CalculatorError
 from ase.md.langevin import Langevin
 
+from sparc_fw.child_process import end_with_parent
 from sparc_fw.errors import StageFailed
 from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.descriptor import distance_blocks, farthest_points, sorted_distances
@@ -26,6 +31,7 @@ class Run:
     start: Atoms
     temperature_K: float
     seed: int
+    place: str
 
 
 def samples_per_run(source: DynamicsSource) -> int:
@@ -34,7 +40,7 @@ def samples_per_run(source: DynamicsSource) -> int:
 
 
 def dynamics_frames(
-    starts: list[Atoms], source: DynamicsSource, driver: Calculator, seed: int
+    starts: list[Atoms], source: DynamicsSource, driver: Calculator, seed: int, processes: int = 1
 ) -> tuple[list[Atoms], Counter[str]]:
     """Run every start at every temperature and choose among all frames.
 
@@ -46,6 +52,8 @@ def dynamics_frames(
         Reset before each run, so that no run depends on the one before it.
     seed : int
         Each run's own seed derives from it and from the run's place.
+    processes : int
+        Runs side by side, each with a copy of the driver; the frames do not depend on it.
 
     Returns
     -------
@@ -62,15 +70,17 @@ def dynamics_frames(
     dropped: Counter[str] = Counter()
     places, forces = [], []
     failure = ""
-    for number, start in enumerate(starts):
-        for rank, temperature in enumerate(source.temperature_K):
-            run = Run(start, temperature, derive_seed(seed, number, rank))
-            found, pulls, ended = _positions(run, source, driver)
-            if ended:
-                failure = f"from start {number} at {temperature:g} K: {ended}"
-                dropped["driver_failed"] += samples_per_run(source) - len(found)
-            places.append(found)
-            forces.append(pulls)
+    runs = [
+        Run(start, temperature, derive_seed(seed, number, rank), f"from start {number} at {temperature:g} K")
+        for number, start in enumerate(starts)
+        for rank, temperature in enumerate(source.temperature_K)
+    ]
+    for run, (found, pulls, ended) in zip(runs, _all_positions(runs, source, driver, processes), strict=True):
+        if ended:
+            failure = f"{run.place}: {ended}"
+            dropped["driver_failed"] += samples_per_run(source) - len(found)
+        places.append(found)
+        forces.append(pulls)
     pool = np.concatenate(places)
     pool = pool[_usable(starts[0], pool, np.concatenate(forces), source, dropped)]
     if not len(pool):
@@ -78,6 +88,17 @@ def dynamics_frames(
             f"dynamics: no frame is left of {len(places)} run(s) with {source.driver.kind}: {dict(dropped)}; {failure}"
         )
     return [_moved(starts[0], pool[row]) for row in _choose(starts[0], pool, source)], dropped
+
+
+def _all_positions(
+    runs: list[Run], source: DynamicsSource, driver: Calculator, processes: int
+) -> Iterable[tuple[np.ndarray, np.ndarray, str]]:
+    """What `_positions` gives for each run, in order, several at a time."""
+    if min(processes, len(runs)) == 1:
+        return [_positions(run, source, driver) for run in runs]
+    # Not forked: the caller may hold threads and connections.
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=end_with_parent) as pool:
+        return list(pool.map(partial(_positions, source=source, driver=driver), runs))
 
 
 def _positions(run: Run, source: DynamicsSource, driver: Calculator) -> tuple[np.ndarray, np.ndarray, str]:

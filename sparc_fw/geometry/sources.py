@@ -17,6 +17,7 @@ class Source(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    kind: str
     system: str | None = None
     """Name of the system that the frames belong to; the first one where unset."""
 

@@ -73,6 +73,8 @@ def test_entries_keep_the_order_of_the_sources(tmp_path: Path) -> None:
     built = build(tmp_path, [SCAN, {"kind": "labelled", "path": "known.extxyz"}, displaced])
     assert [isinstance(entry, Atoms) for entry in built.entries] == [True] * 4 + [False] * 2 + [True] * 3
     assert (len(built.frames), len(built.labels), built.dropped) == (7, 2, {})
+    origins = [frame.info.pop("origin") for frame in built.frames]
+    assert origins == ["scan"] * 4 + ["displacements"] * 3
     assert all(frame.info == {"system": "methanol", "charge": 0, "spin": 0} for frame in built.frames)
 
 
@@ -243,3 +245,12 @@ def test_structure_with_overlapping_atoms_is_refused(tmp_path: Path) -> None:
     made, files = campaign(tmp_path, [SCAN], systems=[{"name": "clash", "structure": "clash.xyz"}])
     with pytest.raises(InputError, match=r"clash\.xyz: atoms 0 \(N\) and 1 \(N\) are 0\.100 Å apart"):
         check_sources(made, files, labeler())
+
+
+def test_runs_side_by_side_give_the_same_frames() -> None:
+    starts = [molecule("NH3"), molecule("NH3"), molecule("NH3")]
+    short = source(temperature_K=[1500], duration_ps=0.05, frames=9)
+    calculator = XTBLabeler(XTBOptions(), Settings()).calculator()
+    alone, _ = dynamics_frames(starts, short, calculator, 1)
+    together, _ = dynamics_frames(starts, short, XTBLabeler(XTBOptions(), Settings()).calculator(), 1, processes=2)
+    assert [frame.positions.tobytes() for frame in alone] == [frame.positions.tobytes() for frame in together]

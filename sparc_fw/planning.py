@@ -1,0 +1,145 @@
+"""What a campaign will take at most: Fireworks, labels, and hours where its parts are timed."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparc_fw.campaign import Campaign
+from sparc_fw.documents import Dataset, Label
+from sparc_fw.errors import StageFailed
+from sparc_fw.explorers.base import by_place
+from sparc_fw.geometry.build import count_frames, structure_of
+from sparc_fw.loading import LoadedCampaign
+from sparc_fw.registry import backend_classes
+from sparc_fw.settings import Settings
+
+TRAINING_STEPS = (10, 110)
+"""Two short trainings tell the cost of a step from the cost of starting."""
+MD_PS = (0.05, 0.25)
+
+
+@dataclass
+class Plan:
+    """The largest size that a campaign can reach.
+
+    Attributes
+    ----------
+    labels : list of int
+        New labels of each iteration, as the budget and the cap on picks allow.
+    test_labels : int
+        Frames of the test set and the scan that must be labelled.
+    fireworks : int
+    """
+
+    labels: list[int]
+    test_labels: int
+    fireworks: int
+
+
+@dataclass
+class Costs:
+    """Seconds of one label, and start-up seconds and seconds per step of a training and of dynamics."""
+
+    label: float
+    train: tuple[float, float]
+    explore: tuple[float, float]
+
+
+def plan_campaign(loaded: LoadedCampaign) -> Plan:
+    """Count what a campaign will take if it uses its whole budget."""
+    campaign = loaded.campaign
+    start = sum(count_frames(source, loaded.files) for source in campaign.start)
+    cap = getattr(campaign.selector, "cap", campaign.budget.labels)
+    labels = [start]
+    while len(labels) < campaign.budget.iterations and sum(labels) < campaign.budget.labels:
+        labels.append(min(cap, campaign.budget.labels - sum(labels)))
+    test = 0
+    batches = [math.ceil(count / campaign.labeling.batch) for count in labels]
+    if campaign.test is not None:
+        scan = campaign.test.scan
+        counts = [sum(count_frames(source, loaded.files) for source in campaign.test.frames)]
+        counts.append(count_frames(scan, loaded.files) if scan is not None else 0)
+        test = sum(counts)
+        batches[0] += sum(math.ceil(count / campaign.labeling.batch) for count in counts)
+    replicas = campaign.explorer.replicas * len(campaign.systems)
+    # Start and publish; in each iteration the labels, members, replicas, validate and select.
+    fireworks = 2 + sum(batches) + len(labels) * (campaign.committee + replicas + 2)
+    return Plan(labels, test, fireworks)
+
+
+def measure(loaded: LoadedCampaign, settings: Settings) -> Costs:
+    """Time a label of the start structure, short trainings on it, and short dynamics with what they made.
+
+    Raises
+    ------
+    StageFailed
+        If the label fails.
+    """
+    campaign = loaded.campaign
+    labeler = _backend("labeler", campaign.labeler, settings)
+    structure = structure_of(campaign, loaded.files)
+    label: Label = labeler.label(structure)
+    if label.status == "failed":
+        raise StageFailed(f"the start structure could not be labelled: {label.reason}: {label.message}")
+    dataset = Dataset([label] * 8, [])
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model"
+        return Costs(
+            label=label.seconds,
+            train=_line(TRAINING_STEPS, lambda steps: _train(campaign, dataset, int(steps), model, settings)),
+            explore=_line(MD_PS, lambda ps: _explore(campaign, structure, ps, model, settings)),
+        )
+
+
+def hours(plan: Plan, costs: Costs, campaign: Campaign, workers: int) -> dict[str, float]:
+    """Hours of each stage with so many workers, all iterations together, one model of the whole budget."""
+    seconds = {"label": costs.label * (sum(plan.labels) + plan.test_labels) / workers}
+    steps = getattr(campaign.potential, "steps", TRAINING_STEPS[1])
+    rounds = math.ceil(campaign.committee / workers)
+    start, step = costs.train
+    seconds["train"] = len(plan.labels) * rounds * (start + step * steps)
+    replicas = campaign.explorer.replicas * len(campaign.systems)
+    start, per_ps = costs.explore
+    lengths = [by_place(campaign.explorer.duration_ps, iteration) for iteration in range(len(plan.labels))]
+    seconds["explore"] = sum(math.ceil(replicas / workers) * (start + per_ps * length) for length in lengths)
+    return {stage: value / 3600 for stage, value in seconds.items()}
+
+
+def _line(sizes: tuple[float, float], run: Callable[[float], None]) -> tuple[float, float]:
+    """Cost at size zero and cost per unit of size, s, from two runs."""
+    times = []
+    for size in sizes:
+        clock = time.perf_counter()
+        run(size)
+        times.append(time.perf_counter() - clock)
+    slope = max(0.0, (times[1] - times[0]) / (sizes[1] - sizes[0]))
+    return max(0.0, times[0] - slope * sizes[0]), slope
+
+
+def _train(campaign: Campaign, dataset: Dataset, steps: int, model: Path, settings: Settings) -> None:
+    options = campaign.potential
+    if "steps" in type(options).model_fields:
+        options = options.model_copy(update={"steps": steps})
+    potential = _backend("potential", options, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        trained = potential.train(dataset, 1, Path(folder), lambda done, total: None)
+    model.with_suffix(trained.suffix).write_bytes(trained.file)
+
+
+def _explore(campaign: Campaign, structure: Any, ps: float, model: Path, settings: Settings) -> None:
+    potential = _backend("potential", campaign.potential, settings)
+    options = campaign.explorer.model_copy(update={"duration_ps": [ps]})
+    explorer = _backend("explorer", options, settings)
+    models = sorted(model.parent.glob("model.*"))
+    with tempfile.TemporaryDirectory() as folder:
+        explorer.explore(structure, potential, models, 0, 0, 1, Path(folder), lambda done, total: None)
+
+
+def _backend(group: Any, options: Any, settings: Settings) -> Any:
+    return backend_classes(group)[options.kind](options, settings)
