@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -105,6 +106,11 @@ def run_child(
 def last_lines(text: str, count: int = 15) -> str:
     """The last non-empty lines of a program's output."""
     return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+
+
+def end_with_parent() -> None:
+    """Have this process killed when the one that started it ends; for children that are no programs of their own."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
 def die_with_parent(command: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.md.langevin import Langevin
 from ase.md.md import MolecularDynamics
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+from ase.md.velocitydistribution import Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 
 from sparc_fw.documents import Trajectory
@@ -87,15 +87,18 @@ class ASEExplorer(Explorer[ASEOptions]):
 
     def _dynamics(self, atoms: Atoms, kelvin: float, rng: np.random.Generator) -> MolecularDynamics:
         """Give atoms velocities and an integrator; nothing moves or, as a molecule, turns as a whole."""
-        MaxwellBoltzmannDistribution(atoms, temperature_K=kelvin, rng=rng)
+        width = np.sqrt(atoms.get_masses() * units.kB * kelvin)
+        atoms.set_momenta(rng.normal(size=(len(atoms), 3)) * width[:, None])
         Stationary(atoms)
         if not atoms.pbc.any():
-            ZeroRotation(atoms)
+            # A linear molecule has no moment of inertia about its axis, which ASE divides by before it looks.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ZeroRotation(atoms)
         timestep = self.options.timestep_fs * units.fs
         if self.options.ensemble == "nve":
             return VelocityVerlet(atoms, timestep)
         friction = self.options.friction_per_ps / (1000 * units.fs)
-        return Langevin(atoms, timestep, temperature_K=kelvin, friction=friction, rng=rng)
+        return Langevin(atoms, timestep, temperature_K=kelvin, friction=friction, rng=rng, fixcm=False)
 
     def _trouble(self, atoms: Atoms, forces: np.ndarray, closest: bool) -> str | None:
         """Why the run cannot go on, or None."""

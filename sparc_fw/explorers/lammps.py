@@ -164,7 +164,8 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         made = int(max([*thermo["Step"], *steps, 0]))
         ended = self._ending(log, run, made)
         if status < 0 or ended is None or not (len(steps) or _UNSTABLE.search(ended)):
-            text = log + (directory / OUTPUT).read_text(errors="replace")
+            # What the plugin prints at its end would hide LAMMPS' own words.
+            text = log if error_in(log) else log + (directory / OUTPUT).read_text(errors="replace")
             raise StageFailed(
                 f"lammps: the run in {directory} ended with status {status}; its last lines:\n{last_lines(text)}"
             )

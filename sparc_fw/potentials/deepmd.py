@@ -79,15 +79,14 @@ class DeepMDPotential(Potential[DeepMDOptions]):
 
         job = json.dumps({"backends": self.backends, "compress": self.options.compress})
         command = [sys.executable, "-m", "sparc_fw.potentials.deepmd_train", job]
-        # DeePMD-kit freezes nodes in the order of a set, which would make two files of one model.
-        environment = clean_environment(self.settings.threads, {"PYTHONHASHSEED": "0"})
+        environment = clean_environment(self.settings.threads)
         log = directory / LOG
         status = run_child(command, directory, environment, log, watch)
         if status != 0:
-            raise StageFailed(
-                f"deepmd: training in {directory} ended with status {status}; its last lines:\n"
-                f"{last_lines(log.read_text(errors='replace'))}"
-            )
+            words = last_lines(log.read_text(errors="replace"))
+            # DeePMD-kit 3.2 looks for NaN itself where it prints, before the line is in lcurve.out.
+            failure = TrainingDiverged if "NaN detected" in words else StageFailed
+            raise failure(f"deepmd: training in {directory} ended with status {status}; its last lines:\n{words}")
         result = json.loads((directory / RESULT).read_text())
         frozen = directory / result["file"]
         return TrainedModel(
@@ -133,8 +132,7 @@ class DeepMDPotential(Potential[DeepMDOptions]):
 
     def lammps_lines(self, model: Path, elements: Sequence[str]) -> list[str]:
         """``pair_style deepmd`` with the elements mapped onto the model's types by name."""
-        known = _type_map(model, self.settings.threads)
-        _refuse_unknown(elements, known, model)
+        _refuse_unknown(elements, self.load(model).elements, model)
         return [f'pair_style deepmd "{model.resolve()}"', f"pair_coeff * * {' '.join(elements)}"]
 
 
@@ -227,11 +225,6 @@ def backend_problem(backend: str) -> str | None:
     # A backend's libraries print at exit too: the error is the last line that a traceback ends with.
     errors = [line for line in probe.stderr.splitlines() if "Error:" in line]
     return None if probe.returncode == 0 else (errors or [f"status {probe.returncode}"])[-1]
-
-
-@cache
-def _type_map(model: Path, threads: int) -> list[str]:
-    return DeepMDEvaluator(model, threads).elements
 
 
 def _refuse_unknown(elements: Sequence[str], known: Sequence[str], model: Path) -> None:

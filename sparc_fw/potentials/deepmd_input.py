@@ -41,17 +41,17 @@ class DeepMDOptions(PotentialOptions):
     """Cut-off radius, Å."""
     rcut_smth: Positive = 0.5
     """Where the smooth switching to zero begins, Å."""
-    descriptor_neurons: Neurons = [16, 32, 64]
+    descriptor_neurons: Neurons = [25, 50, 100]
     """Embedding net, layer by layer."""
     axis_neurons: int = Field(8, ge=1)
     """Columns of the embedding matrix that make the descriptor's axis."""
-    fitting_neurons: Neurons = [64, 64, 64]
+    fitting_neurons: Neurons = [100, 100, 100]
     """Fitting net, layer by layer."""
     activation: str = "tanh"
     """Activation function, by DeePMD-kit's name."""
     precision: Literal["float32", "float64"] = "float32"
     """Floating-point numbers of the nets; energies are summed in float64 either way."""
-    steps: int = Field(5000, ge=1)
+    steps: int = Field(10000, ge=1)
     """Training steps."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 4
     """Frames per training step; auto takes as many as make 32 atoms."""
@@ -59,7 +59,7 @@ class DeepMDOptions(PotentialOptions):
     """At the first step; decays exponentially."""
     learning_rate_stop: Positive = 1e-5
     """At the last step."""
-    pref_energy: Prefactors = (0.02, 1.0)
+    pref_energy: Prefactors = (0.1, 20.0)
     """Weight of the energy in the loss, at the first and the last step."""
     pref_force: Prefactors = (1000.0, 1.0)
     """Weight of the forces."""

@@ -1,0 +1,93 @@
+"""ASE's integrators: number of force calls, early ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.morse import MorsePotential
+from trained_models import ammonia_borane, ignore_progress
+
+from sparc_fw.documents import Dataset, TrainedModel, Trajectory
+from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
+from sparc_fw.potentials.base import Evaluator, Potential, PotentialOptions, Progress
+from sparc_fw.settings import Settings
+
+
+class Counted(MorsePotential):
+    """A Morse potential that counts its calls and gives NaN from one of them on."""
+
+    def __init__(self, nan_from: int) -> None:
+        super().__init__(epsilon=1.0, r0=1.5, rho0=3.0)
+        self.nan_from = nan_from
+        self.calls = 0
+
+    def calculate(
+        self, atoms: Atoms | None = None, properties: Any = ("energy",), system_changes: Any = all_changes
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        self.calls += 1
+        if self.calls >= self.nan_from:
+            self.results["forces"] = np.full_like(self.results["forces"], np.nan)
+
+
+class Known(Potential[PotentialOptions]):
+    """A potential that only lends its calculator."""
+
+    def __init__(self, calculator: Calculator) -> None:
+        super().__init__(PotentialOptions(kind="known"), Settings())
+        self.lent = calculator
+
+    def calculator(self, model: Path) -> Calculator:
+        return self.lent
+
+    def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
+        raise NotImplementedError
+
+    def load(self, model: Path) -> Evaluator:
+        raise NotImplementedError
+
+    def lammps_lines(self, model: Path, elements: Any) -> list[str]:
+        raise NotImplementedError
+
+
+def run(calculator: Calculator, start: Atoms | None = None, **options: object) -> Trajectory:
+    explorer = ASEExplorer(ASEOptions.model_validate({"duration_ps": [0.05]} | options), Settings())
+    frame = ammonia_borane() if start is None else start
+    return explorer.explore(frame, Known(calculator), [Path("none")], 0, 0, 5, Path(), ignore_progress)
+
+
+@pytest.mark.parametrize("ensemble", ["nve", "langevin"])
+def test_forces_are_computed_once_per_step_and_once_before(ensemble: str) -> None:
+    calculator = Counted(nan_from=10**9)
+    found = run(calculator, ensemble=ensemble)
+    assert found.steps == 100
+    assert calculator.calls == 101
+
+
+def test_nan_ends_the_run_and_keeps_what_was_before() -> None:
+    found = run(Counted(nan_from=36))
+    assert found.ended == "a force is not finite at step 35"
+    assert found.steps == 35
+    assert found.times.tolist() == [0.0, 5.0, 10.0, 15.0]
+
+
+def test_overlapping_atoms_end_the_run() -> None:
+    start = Atoms("H2", [(0, 0, 0), (0, 0, 0.1)])
+    found = run(Counted(nan_from=10**9), start, max_force=1e9)
+    assert "apart" in found.ended
+    assert found.steps == 0
+    assert len(found) == 1
+
+
+def test_free_atoms_fly_as_far_as_their_temperature_says() -> None:
+    start = Atoms("Ar40", np.random.default_rng(0).normal(0, 1, (40, 3)).cumsum(axis=0) * 100)
+    found = run(Counted(nan_from=10**9), start, ensemble="nve", duration_ps=[1.0], temperature_K=[300.0])
+    # Free flight: mean square displacement 3 kT/m t^2, k_B/u = 8.314463e-7 Å^2/fs^2/K.
+    expected = 3 * 8.314463e-7 * found.series["temperature_K"][0] / 39.948 * 1000.0**2
+    displacement = ((found.positions[-1] - found.positions[0]) ** 2).sum(axis=1).mean()
+    assert displacement == pytest.approx(expected, rel=0.05)
