@@ -19,7 +19,7 @@ from sparc_fw.settings import Settings
 class Options(BaseModel):
     """Typed options of a backend; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     kind: str
 

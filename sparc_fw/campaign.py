@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from ase import Atoms
+from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sparc_fw.explorers.base import ExplorerOptions
@@ -17,7 +19,33 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class InlineStructure(_Section):
+    """A start structure written into the campaign itself; a molecule where it has no cell."""
+
+    symbols: list[str] = Field(min_length=1)
+    """Chemical symbols, atom by atom."""
+    positions_A: list[tuple[float, float, float]] = Field(min_length=1)
+    """Positions, Å."""
+    cell_A: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]] | None = None
+    """Three cell vectors of a periodic system, Å."""
+
+    @model_validator(mode="after")
+    def _check(self) -> InlineStructure:
+        if len(self.symbols) != len(self.positions_A):
+            raise ValueError(
+                f"found {len(self.symbols)} symbols and {len(self.positions_A)} positions, expected as many"
+            )
+        unknown = [symbol for symbol in self.symbols if symbol not in atomic_numbers or symbol == "X"]
+        if unknown:
+            raise ValueError(f"symbols: found {unknown[0]!r}, expected chemical symbols")
+        return self
+
+    def atoms(self) -> Atoms:
+        """The structure as Atoms."""
+        return Atoms(self.symbols, self.positions_A, cell=self.cell_A, pbc=self.cell_A is not None)
 
 
 class System(_Section):
@@ -25,8 +53,8 @@ class System(_Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     """Name, letters, digits, '_', '.', '-'."""
-    structure: str
-    """File with the start structure (its last frame), in any format that ASE reads, relative to the campaign file."""
+    structure: str | InlineStructure
+    """The start structure: a file that ASE reads (its last frame), relative to the campaign file, or written inline."""
     charge: int = 0
     """Total charge, e."""
     spin: int = Field(0, ge=0)
@@ -132,7 +160,7 @@ class Campaign(_Section):
 
     def paths(self) -> list[str]:
         """Every file that the campaign names, as written, each once."""
-        paths = [system.structure for system in self.systems]
+        paths = [system.structure for system in self.systems if isinstance(system.structure, str)]
         paths += [source.path for source in self.sources() if isinstance(source, FileSource | LabelledSource)]
         return list(dict.fromkeys(paths))
 

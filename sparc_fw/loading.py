@@ -168,16 +168,16 @@ def _check_backends(campaign: Campaign, settings: Settings) -> None:
 
 
 def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
+    from sparc_fw.geometry.build import structure_of
+
     potential: Any = _backend("potential", loaded.campaign.potential, settings)
     explorer: Any = _backend("explorer", loaded.campaign.explorer, settings)
     if hasattr(potential, "check"):
         with _named("potential"):
             potential.check()
     for system in loaded.campaign.systems:
-        structure = loaded.files.frames(system.structure, "-1")[0]
-        structure.info.update(system=system.name, charge=system.charge, spin=system.spin)
-        with _named(f"explorer: system {system.name!r} ({system.structure})"):
-            explorer.check(structure)
+        with _named(f"explorer: system {system.name!r}"):
+            explorer.check(structure_of(loaded.campaign, loaded.files, system.name))
 
 
 @contextmanager

@@ -25,6 +25,11 @@ MAX_CRASHES = 20
 """A worker that had to be started again so often will not get better."""
 
 
+# A label allocates and frees hundreds of megabytes again and again; giving them back to the system each time costs more
+# page faults than a small calculation costs otherwise.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4000000000", "MALLOC_TOP_PAD_": "268435456"}
+
+
 @dataclass
 class Worker:
     """A running ``rlaunch rapidfire`` and what it needs to be started again."""
@@ -99,7 +104,7 @@ class LocalRun:
         file.write_text(yaml.safe_dump({"name": name, "category": "", "query": query, "env": {}}))
         command = [rlaunch, "-l", "my_launchpad.yaml", "-w", file.name, "--loglvl", "WARNING", "rapidfire"]
         command += ["--nlaunches", "infinite", "--sleep", "1"]
-        environment = os.environ | thread_variables(self.session.settings.threads)
+        environment = os.environ | thread_variables(self.session.settings.threads) | KEEP_MEMORY
         # While a campaign starts, its other workers have nothing to do.
         environment |= {"SPARC_FW_PROCESSES": str(self._wanted), "FW_CONFIG_FILE": str(self.folder / "FW_config.yaml")}
         with (self.folder / f"worker-{number}.log").open("ab") as log:

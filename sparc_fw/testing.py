@@ -96,7 +96,7 @@ class MorseLabeler(Labeler[MorseOptions]):
 
     def version(self) -> str:
         """Version of numpy."""
-        return np.__version__
+        return str(np.__version__)
 
     def calculate(self, frame: Atoms) -> tuple[float, np.ndarray, np.ndarray | None, int]:
         """Sleep, log, and evaluate."""

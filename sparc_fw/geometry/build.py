@@ -64,7 +64,8 @@ class Built:
 def structure_of(campaign: Campaign, files: Files, name: str | None = None) -> Atoms:
     """Start structure of a system (the first one for None), with system, charge and spin in its ``info``."""
     system = campaign.system(name)
-    return _named(files.frames(system.structure, "-1")[0], system)
+    structure = system.structure
+    return _named(files.frames(structure, "-1")[0] if isinstance(structure, str) else structure.atoms(), system)
 
 
 def build_frames(
@@ -121,10 +122,11 @@ def check_sources(campaign: Campaign, files: Files, labeler: Labeler[Any]) -> No
     """
     for system in campaign.systems:
         frame = structure_of(campaign, files, system.name)
-        _check_frame(labeler, frame, f"system {system.name}, {system.structure}")
+        where = f"system {system.name}" + (f", {system.structure}" if isinstance(system.structure, str) else "")
+        _check_frame(labeler, frame, where)
         overlap = describe_overlap(frame)
         if overlap is not None:
-            raise InputError(f"{system.structure}: {overlap}")
+            raise InputError(f"{where}: {overlap}")
     for source in campaign.sources():
         if isinstance(source, FileSource | LabelledSource):
             for number, frame in enumerate(_cheap_frames(source, campaign, files, labeler)):

@@ -15,7 +15,7 @@ AtomIndex = Annotated[int, Field(ge=0)]
 class Source(BaseModel):
     """Common to all sources."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     kind: str
     system: str | None = None
@@ -71,7 +71,7 @@ class DisplacementSource(Source):
 class Confinement(BaseModel):
     """A soft sphere that keeps fragments together so that they react: k (r - radius)^2 on each atom outside it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     around: list[AtomIndex] = Field(min_length=1)
     """The sphere's centre is the mean position of these atoms; counted from 0."""
@@ -84,7 +84,7 @@ class Confinement(BaseModel):
 class Quench(BaseModel):
     """Heat and cool in turn: hot phases react at the source's temperature, cold ones relax what came of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     hot_fs: float = Field(300.0, gt=0)
     """Length of a hot phase, with which a run begins, fs."""
@@ -136,7 +136,7 @@ FrameSource = Annotated[
 class TestSet(BaseModel):
     """What every model is measured on; never trained on, not counted in the label budget."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     __test__ = False  # no pytest class
 
