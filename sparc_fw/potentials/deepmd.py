@@ -23,7 +23,7 @@ from sparc_fw.child_process import clean_environment, last_lines, run_child, thr
 from sparc_fw.documents import Dataset, TrainedModel
 from sparc_fw.errors import StageFailed, TrainingDiverged
 from sparc_fw.potentials.base import Evaluator, Potential, Progress
-from sparc_fw.potentials.deepmd_data import elements_of, neighbour_limits, write_systems
+from sparc_fw.potentials.deepmd_data import batch_shares, elements_of, neighbour_limits, write_systems
 from sparc_fw.potentials.deepmd_input import DeepMDOptions, check_input, training_input
 from sparc_fw.potentials.deepmd_train import FLAGS, INPUT, MODULES, RESULT
 
@@ -115,7 +115,9 @@ class DeepMDPotential(Potential[DeepMDOptions]):
             for part, held in (("train", dataset.train), ("validation", dataset.validation))
         }
         virial = any(label.stress is not None for label in dataset.train)
-        plan = training_input(self.options, elements, sel, systems["train"], systems["validation"], virial, seed)
+        probabilities = batch_shares(dataset.train, self.options.origin_shares)
+        train = dict(zip(systems["train"], probabilities, strict=True))
+        plan = training_input(self.options, elements, sel, train, systems["validation"], virial, seed)
         (directory / INPUT).write_text(json.dumps(plan, indent=1))
         return elements, plan
 

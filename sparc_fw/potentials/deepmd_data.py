@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,14 @@ def elements_of(labels: Sequence[Label]) -> list[str]:
 
 
 def group_labels(labels: Sequence[Label]) -> list[list[Label]]:
-    """Labels of the same atoms in the same order, equally periodic and with or without stress, in order of appearance.
+    """Labels of the same atoms in the same order, equally periodic, with or without stress, and of one origin.
 
     Raises
     ------
     InputError
         If a periodic frame has no three-dimensional cell, which DeePMD-kit needs.
     """
-    groups: dict[tuple[bytes, bool, bool], list[Label]] = {}
+    groups: dict[tuple[bytes, bool, bool, str], list[Label]] = {}
     for label in labels:
         periodic = bool(label.frame.pbc.any())
         if periodic and label.frame.cell.rank < 3:
@@ -39,9 +40,43 @@ def group_labels(labels: Sequence[Label]) -> list[list[Label]]:
                 f"{label.frame.cell.lengths().tolist()} Å, expected three cell vectors; DeePMD-kit treats a cell as "
                 "periodic in three dimensions, so give the open directions enough vacuum"
             )
-        key = (label.frame.numbers.astype("<i4").tobytes(), periodic, periodic and label.stress is not None)
+        with_stress = periodic and label.stress is not None
+        key = (label.frame.numbers.astype("<i4").tobytes(), periodic, with_stress, origin_of(label))
         groups.setdefault(key, []).append(label)
     return list(groups.values())
+
+
+def origin_of(label: Label) -> str:
+    """What kind of source a label's frame came from; empty where that is not known."""
+    return str(label.frame.info.get("origin", ""))
+
+
+def batch_shares(labels: Sequence[Label], shares: Mapping[str, float]) -> list[float]:
+    """Probability of each group of `group_labels` to give the next training batch.
+
+    Parameters
+    ----------
+    labels : sequence of Label
+    shares : mapping of str to float
+        Fraction of the batches that an origin shall have; those that are not named share the rest by their labels. An
+        origin without labels gives its share back.
+
+    Returns
+    -------
+    list of float
+        They add up to 1.
+    """
+    groups = group_labels(labels)
+    origins = [origin_of(group[0]) for group in groups]
+    counts = Counter(origin_of(label) for label in labels)
+    named = {origin: share for origin, share in shares.items() if counts[origin]}
+    rest = sum(count for origin, count in counts.items() if origin not in named)
+    left = 1.0 - sum(named.values()) if rest else 0.0
+    weights = []
+    for origin, group in zip(origins, groups, strict=True):
+        share, size = (named[origin], counts[origin]) if origin in named else (left, rest)
+        weights.append(share * len(group) / size)
+    return [weight / sum(weights) for weight in weights]
 
 
 def write_systems(labels: Sequence[Label], elements: Sequence[str], directory: Path) -> list[Path]:

@@ -65,6 +65,9 @@ class DeepMDOptions(PotentialOptions):
     """Weight of the forces."""
     pref_virial: Prefactors = (0.02, 1.0)
     """Weight of the virial, where labels have a stress."""
+    origin_shares: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
+    """Fraction of the training batches by origin of the frames (scan, dynamics, …, pick); the others share the rest by
+    their number of labels."""
     compress: bool = False
     """Tabulate the embedding net of the frozen model (Lu et al., J. Chem. Theory Comput. 18, 5559, 2022)."""
     input: dict[str, Any] = {}
@@ -74,6 +77,11 @@ class DeepMDOptions(PotentialOptions):
     def _check_radii(self) -> DeepMDOptions:
         if self.rcut_smth >= self.rcut:
             raise ValueError(f"rcut_smth: found {self.rcut_smth} Å, expected less than rcut, {self.rcut} Å")
+        if sum(self.origin_shares.values()) >= 1:
+            found = sum(self.origin_shares.values())
+            raise ValueError(
+                f"origin_shares: found {found:g} in all, expected less than 1, so that others are left some"
+            )
         return self
 
 
@@ -96,7 +104,7 @@ def training_input(
     options: DeepMDOptions,
     elements: Sequence[str],
     sel: Sequence[int],
-    systems: Sequence[str],
+    systems: Mapping[str, float],
     validation: Sequence[str],
     virial: bool,
     seed: int,
@@ -110,7 +118,9 @@ def training_input(
         The type map.
     sel : sequence of int
         Neighbours per element.
-    systems, validation : sequence of str
+    systems : mapping of str to float
+        Data folders, and the probability of each to give the next batch.
+    validation : sequence of str
         Data folders.
     virial : bool
         Whether labels have a stress.
@@ -131,7 +141,7 @@ def training_input(
 
 
 def _template(
-    options: DeepMDOptions, elements: Sequence[str], sel: Sequence[int], systems: Sequence[str], virial: bool
+    options: DeepMDOptions, elements: Sequence[str], sel: Sequence[int], systems: Mapping[str, float], virial: bool
 ) -> dict[str, Any]:
     net = {"precision": options.precision, "activation_function": options.activation}
     loss: dict[str, Any] = {"type": "ener"}
@@ -163,7 +173,11 @@ def _template(
         },
         "loss": loss,
         "training": {
-            "training_data": {"systems": list(systems), "batch_size": options.batch_size},
+            "training_data": {
+                "systems": list(systems),
+                "sys_probs": list(systems.values()),
+                "batch_size": options.batch_size,
+            },
             "numb_steps": options.steps,
             "disp_file": "lcurve.out",
             "disp_freq": max(1, options.steps // 50),
@@ -197,6 +211,6 @@ def check_input(options: DeepMDOptions) -> None:
     if wrong:
         raise InputError(f"potential.input.{wrong[0]}: found {options.input[wrong[0]]!r}, expected keys and values")
     try:
-        normalize(training_input(options, ["H"], [1], ["systems"], ["validation"], True, 1))
+        normalize(training_input(options, ["H"], [1], {"systems": 1.0}, ["validation"], True, 1))
     except ArgumentError as error:
         raise InputError(f"potential.input: DeePMD-kit refuses it: {error}") from error

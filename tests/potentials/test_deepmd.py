@@ -40,7 +40,7 @@ def test_users_keys_win_and_a_new_type_replaces_its_section() -> None:
 def test_seeds_of_the_parts_and_of_members_differ() -> None:
     seeds = set()
     for member in (1, 2, 3):
-        plan = training_input(DeepMDOptions(), ["H"], [1], ["s"], [], False, member)
+        plan = training_input(DeepMDOptions(), ["H"], [1], {"s": 1.0}, [], False, member)
         seeds |= {plan["model"]["descriptor"]["seed"], plan["model"]["fitting_net"]["seed"], plan["training"]["seed"]}
     assert len(seeds) == 9
 
