@@ -74,11 +74,21 @@ def problems(lpad: LaunchPad, campaign_id: str) -> list[dict[str, Any]]:
             {
                 "fw_id": firework["fw_id"],
                 "name": firework["name"],
-                "reason": trace.strip().splitlines()[-1] if trace else "lost: its worker died",
+                "reason": _last_words(trace) if trace else "lost: its worker died",
                 "directory": launch["launch_dir"] if launch else None,
             }
         )
     return found
+
+
+def _last_words(trace: str) -> str:
+    """The message of the exception that a traceback ends with."""
+    lines = trace.strip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
+    # After the last frame come its line of code, markers, and then the exception, unindented.
+    after = lines[frames[-1] + 1 :] if frames else lines
+    first = next((number for number, line in enumerate(after) if line and not line.startswith(" ")), 0)
+    return "\n".join(after[first:])
 
 
 def _iterations(store: Store, campaign_id: str) -> list[dict[str, Any]]:

@@ -135,8 +135,9 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             "units metal",
             "atom_style atomic",
             "atom_modify map array",
-            # Open boundaries that follow the atoms: a molecule has no images, however far its parts go.
-            f"boundary {'p p p' if periodic else 's s s'}",
+            # Open boundaries that follow the atoms, but never below the start's box: a molecule has no images, however
+            # far its parts go, and LAMMPS finds no neighbours in a box that is much smaller than the cut-off.
+            f"boundary {'p p p' if periodic else 'm m m'}",
             *(["box tilt large"] if periodic else []),
             f"read_data {STRUCTURE}",
             *pair,

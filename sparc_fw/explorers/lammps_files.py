@@ -22,13 +22,17 @@ def elements_in(start: Atoms) -> list[str]:
     return list(dict.fromkeys(start.symbols))
 
 
+MARGIN_A = 10.0
+"""Room around a molecule, Å: more than the cut-off of any potential that has no long range."""
+
+
 def write_structure(start: Atoms, path: Path) -> None:
     """Write a LAMMPS data file to the last digit; a cell is turned the way LAMMPS wants it.
 
     Notes
     -----
     Format: https://docs.lammps.org/read_data.html, atom style atomic, units metal. Masses are those of the elements
-    (u). The box of a molecule is only where LAMMPS begins: with shrink-wrapped boundaries it follows the atoms.
+    (u). The box of a molecule is only where LAMMPS begins: with boundaries of kind m it grows with the atoms.
     """
     elements = elements_in(start)
     positions = start.positions
@@ -39,7 +43,7 @@ def write_structure(start: Atoms, path: Path) -> None:
         box = [(0.0, xx, "xlo xhi"), (0.0, yy, "ylo yhi"), (0.0, zz, "zlo zhi")]
         tilt = [f"{float(xy)!r} {float(xz)!r} {float(yz)!r} xy xz yz"]
     else:
-        low, high = positions.min(axis=0) - 1.0, positions.max(axis=0) + 1.0
+        low, high = positions.min(axis=0) - MARGIN_A, positions.max(axis=0) + MARGIN_A
         box = [(low[k], high[k], f"{'xyz'[k]}lo {'xyz'[k]}hi") for k in range(3)]
         tilt = []
     lines = ["start structure, written by sparc_fw", "", f"{len(start)} atoms", f"{len(elements)} atom types"]

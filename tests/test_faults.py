@@ -1,0 +1,224 @@
+"""Kills and restarts of a campaign with real backends; each ends with the labels and picks of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ase import Atoms
+
+from sparc_fw.embedded import EmbeddedMongo
+from sparc_fw.launchpad import launchpad_at
+from sparc_fw.settings import Settings
+from sparc_fw.store import Store
+
+pytestmark = pytest.mark.slow
+
+SPARC_FW = str(Path(sys.executable).with_name("sparc-fw"))
+CAMPAIGN: dict[str, Any] = {
+    "name": "small",
+    "seed": 11,
+    "systems": [{"name": "hf", "structure": "hf.xyz"}],
+    "start": [
+        {"kind": "scan", "atoms": [0, 1], "first": 0.8, "last": 1.6, "points": 8},
+        {"kind": "displacements", "amplitude_A": 0.1, "frames": 16},
+    ],
+    "labeler": {"kind": "pyscf", "functional": "lda,vwn", "basis": "sto-3g"},
+    "labeling": {"batch": 6},
+    "potential": {
+        "kind": "deepmd",
+        "steps": 100,
+        "descriptor_neurons": [4, 8],
+        "axis_neurons": 2,
+        "fitting_neurons": [8, 8],
+    },
+    "committee": 2,
+    "explorer": {"kind": "lammps", "duration_ps": [0.2], "temperature_K": [500.0]},
+    "selector": {"kind": "trust_window", "f_lo": 0.0001, "f_hi": 100.0, "cap": 6, "min_difference_A": 0.001},
+    "convergence": {"max_unsure_fraction": 0.0},
+    "budget": {"labels": 100, "iterations": 2},
+    "test": {"scan": {"kind": "scan", "atoms": [0, 1], "first": 0.85, "last": 1.5, "points": 5}},
+}
+
+
+class Run:
+    """``sparc-fw run`` in a folder of its own, on an embedded MongoDB of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        # Two HF molecules: six atoms would be slower, two would have no angle to learn.
+        positions = [[0, 0, 0], [0, 0, 0.92], [0, 1.7, 1.9], [0, 1.2, 2.7]]
+        Atoms("FHFH", positions=positions).write(folder / "hf.xyz")
+        (folder / "small.yaml").write_text(yaml.safe_dump(CAMPAIGN))
+        self.environment = os.environ | {"SPARC_FW_DATA_DIR": str(folder / "data"), "COLUMNS": "160"}
+        self.mongo = EmbeddedMongo(folder / "data")
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        with (self.folder / "run.log").open("a") as log:
+            return subprocess.Popen(
+                [SPARC_FW, "run", "small.yaml", "--workers", "2", *options],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
+    def finish(self, process: subprocess.Popen[str], expected: int = 0) -> str:
+        code = process.wait(timeout=400)
+        text = (self.folder / "run.log").read_text()
+        assert code == expected, text[-4000:]
+        return text
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The store, with the server up for as long as it is looked at."""
+        with self.mongo.lend() as server:
+            lpad = launchpad_at(server.uri, "sparc_fw")
+            yield Store(lpad.db, Settings(data_dir=self.folder / "data"))
+
+    def running(self, stage: str) -> int | None:
+        """Pid of a worker that runs a Firework of a stage now."""
+        server = self.mongo.status()
+        if server is None:
+            return None
+        database = launchpad_at(server.uri, "sparc_fw").db
+        firework = database.fireworks.find_one({"state": "RUNNING", "spec.stage": stage}, {"launches": 1})
+        if firework is None:
+            return None
+        launch = database.launches.find_one({"launch_id": {"$in": firework["launches"]}, "state": "RUNNING"})
+        return None if launch is None else self.worker_pid(launch["fworker"]["name"])
+
+    def worker_pid(self, name: str) -> int | None:
+        wanted = f"my_fworker-{name.rpartition(':')[2]}.yaml"
+        for process in Path("/proc").iterdir():
+            if not process.name.isdigit():
+                continue
+            try:
+                arguments = (process / "cmdline").read_bytes().decode().split("\0")
+                mine = (process / "cwd").resolve().is_relative_to(self.folder)
+            except OSError:
+                continue
+            if wanted in arguments and mine and any(argument.endswith("rlaunch") for argument in arguments):
+                return int(process.name)
+        return None
+
+    def outcome(self) -> dict[str, Any]:
+        with self.store() as store:
+            labels = {r["_id"]: (r["energy"], r["forces"]) for r in store.labels.find({})}
+            selections = [store.selection("small", r["iteration"]) for r in store.selection_records("small")]
+            curves = {r["_id"]: (r["seed"], r["curve"]) for r in store.models.find({})}
+            fireworks = list(store.database["fireworks"].find({}, {"name": 1, "state": 1}))
+            computed = sum(r["computed"] for r in store.stages.find({"stage": {"$in": ["label", "label_test"]}}))
+        assert {fw["state"] for fw in fireworks} == {"COMPLETED"}
+        assert max(Counter(fw["name"] for fw in fireworks).values()) == 1, "no iteration exists twice"
+        assert computed <= len(labels), "no label was computed twice"
+        picks = [[frame.positions.tobytes() for frame in s.picks] for s in selections if s is not None]
+        return {"labels": labels, "picks": picks, "curves": curves, "fireworks": len(fireworks)}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The outcome of a run that nobody disturbs."""
+    run = Run(tmp_path_factory.mktemp("faults") / "undisturbed")
+    text = run.finish(run.start())
+    assert "mended" not in text
+    assert run.mongo.status() is None, "no orphan of the embedded MongoDB"
+    outcome = run.outcome()
+    assert len(outcome["labels"]) == 24 + 5 + 6
+    return outcome
+
+
+def wait_for(run: Run, process: subprocess.Popen[str], stage: str) -> int:
+    """Wait until a worker runs a stage; returns its pid."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        pid = run.running(stage)
+        if pid is not None:
+            return pid
+        time.sleep(0.002)
+    raise AssertionError(f"no {stage} was seen running:\n{(run.folder / 'run.log').read_text()[-3000:]}")
+
+
+def test_a_worker_killed_in_each_stage(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    run = Run(tmp_path / "killed")
+    process = run.start()
+    for stage in ("label", "train", "explore", "select"):
+        os.kill(wait_for(run, process, stage), signal.SIGKILL)
+    text = run.finish(process)
+    for stage in ("label", "train", "explore"):
+        assert any(f" {stage} " in line and "worker is dead" in line for line in text.splitlines()), text[-3000:]
+    assert text.count("started worker") >= 4
+    assert run.outcome() == undisturbed
+
+
+def test_mongod_killed_while_labels_and_trainings_run(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    run = Run(tmp_path / "database")
+    process = run.start()
+    for stage in ("label", "train"):
+        wait_for(run, process, stage)
+        server = run.mongo.status()
+        assert server is not None
+        os.kill(server.pid, signal.SIGKILL)
+        time.sleep(3)
+    text = run.finish(process)
+    assert "which had died" in text
+    assert run.outcome() == undisturbed
+
+
+def test_ctrl_c_and_resume(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    run = Run(tmp_path / "interrupted")
+    process = run.start()
+    wait_for(run, process, "train")
+    os.kill(process.pid, signal.SIGINT)
+    text = run.finish(process, expected=1)
+    assert "nothing is lost" in text
+    assert "Traceback" not in text
+    assert run.mongo.status() is None, "the embedded MongoDB was stopped"
+    refused = subprocess.run(
+        [SPARC_FW, "run", "small.yaml"],
+        cwd=run.folder,
+        env=run.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "use --resume" in refused.stderr
+    run.finish(run.start("--resume"))
+    assert run.outcome() == undisturbed
+    status = subprocess.run(
+        [SPARC_FW, "status", "small", "--json"],
+        cwd=run.folder,
+        env=run.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    values = json.loads(status.stdout)
+    assert values["state"] == "completed"
+    assert [row["labels"] for row in values["iterations"]] == [24, 30]
+
+
+def test_run_itself_killed_and_resumed(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    run = Run(tmp_path / "supervisor")
+    process = run.start()
+    wait_for(run, process, "label")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    run.finish(run.start("--resume"))
+    assert run.outcome() == undisturbed
+    assert run.mongo.status() is None
