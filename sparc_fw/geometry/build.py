@@ -16,12 +16,14 @@ from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.geometry.dynamics import dynamics_frames, samples_per_run
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.overlap import describe_overlap
+from sparc_fw.geometry.random_structures import random_structures
 from sparc_fw.geometry.scan import scan_frames
 from sparc_fw.geometry.sources import (
     DisplacementSource,
     DynamicsSource,
     FileSource,
     LabelledSource,
+    RandomStarts,
     ScanSource,
     Source,
 )
@@ -162,7 +164,7 @@ def _entries(
 ) -> Sequence[Atoms | Label]:
     structure = structure_of(campaign, files, source.system)
     if isinstance(source, DynamicsSource):
-        starts = scan_frames(structure, source.starts) if source.starts is not None else [structure]
+        starts = _starts(structure, source, derive_seed(seed, "starts"))
         calculator = make_driver(source.driver, settings).calculator(structure.info["charge"], structure.info["spin"])
         frames, lost = dynamics_frames(starts, source, calculator, seed, settings.processes)
         dropped.update(lost)
@@ -175,6 +177,15 @@ def _entries(
         found = files.frames(source.path, source.index)
         return [_label(source.path, number, frame, system, labeler) for number, frame in enumerate(found)]
     return _cheap_frames(source, campaign, files, labeler)
+
+
+def _starts(structure: Atoms, source: DynamicsSource, seed: int) -> list[Atoms]:
+    """Where the runs of some dynamics begin."""
+    if isinstance(source.starts, ScanSource):
+        return scan_frames(structure, source.starts)
+    if isinstance(source.starts, RandomStarts):
+        return random_structures(structure, source.starts, np.random.default_rng(seed))
+    return [structure]
 
 
 def _cheap_frames(source: Source, campaign: Campaign, files: Files, labeler: Labeler[Any]) -> list[Atoms]:
@@ -239,8 +250,7 @@ def _check_dynamics(source: DynamicsSource, structure: Atoms, settings: Settings
     if missing:
         raise MissingDependency(f"dynamics: driver: {missing[0]}")
     _check_frame(driver, structure, "dynamics: driver")
-    if source.starts is not None:
-        scan_frames(structure, source.starts)
+    runs = len(_starts(structure, source, 1)) * len(source.temperature_K)
     try:
         driver.calculator(structure.info["charge"], structure.info["spin"])
     except NotImplementedError as error:
@@ -251,7 +261,6 @@ def _check_dynamics(source: DynamicsSource, structure: Atoms, settings: Settings
             f"dynamics: confine: around: found atom {beyond[0]}, but the structure has {len(structure)} atoms "
             f"(expected 0 to {len(structure) - 1})"
         )
-    runs = (source.starts.points if source.starts is not None else 1) * len(source.temperature_K)
     offered = runs * samples_per_run(source)
     if source.frames > offered:
         raise InputError(

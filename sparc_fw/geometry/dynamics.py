@@ -34,6 +34,26 @@ class Run:
     place: str
 
 
+@dataclass(frozen=True)
+class Samples:
+    """What the driver said along one run, or several.
+
+    Attributes
+    ----------
+    positions, forces : ndarray of shape (n_samples, n_atoms, 3)
+        Å, and eV/Å without the confining sphere.
+    energies : ndarray of shape (n_samples,)
+        eV, without the sphere.
+    ended : str
+        Why a run ended early; empty where it did not.
+    """
+
+    positions: np.ndarray
+    forces: np.ndarray
+    energies: np.ndarray
+    ended: str = ""
+
+
 def samples_per_run(source: DynamicsSource) -> int:
     """Frames that a run offers to choose from; the start is none of them."""
     return max(1, round(source.duration_ps * 1000 / source.sample_every_fs))
@@ -60,7 +80,8 @@ def dynamics_frames(
     frames : list of Atoms
         In the order of choice.
     dropped : Counter
-        Frames that were lost, by reason: ``driver_failed``, ``overlap``, ``apart``, ``force_cap``.
+        Frames that were lost, by reason: ``driver_failed``, ``overlap``, ``apart``, ``force_cap``,
+        ``energy_cap``.
 
     Raises
     ------
@@ -68,41 +89,42 @@ def dynamics_frames(
         If no frame is left to choose from.
     """
     dropped: Counter[str] = Counter()
-    places, forces = [], []
+    parts = []
     failure = ""
     runs = [
         Run(start, temperature, derive_seed(seed, number, rank), f"from start {number} at {temperature:g} K")
         for number, start in enumerate(starts)
         for rank, temperature in enumerate(source.temperature_K)
     ]
-    for run, (found, pulls, ended) in zip(runs, _all_positions(runs, source, driver, processes), strict=True):
-        if ended:
-            failure = f"{run.place}: {ended}"
-            dropped["driver_failed"] += samples_per_run(source) - len(found)
-        places.append(found)
-        forces.append(pulls)
-    pool = np.concatenate(places)
-    pool = pool[_usable(starts[0], pool, np.concatenate(forces), source, dropped)]
+    for run, samples in zip(runs, _all_samples(runs, source, driver, processes), strict=True):
+        if samples.ended:
+            failure = f"{run.place}: {samples.ended}"
+            dropped["driver_failed"] += samples_per_run(source) - len(samples.positions)
+        parts.append(samples)
+    samples = Samples(
+        positions=np.concatenate([part.positions for part in parts]),
+        forces=np.concatenate([part.forces for part in parts]),
+        energies=np.concatenate([part.energies for part in parts]),
+    )
+    pool = samples.positions[_usable(starts[0], samples, source, dropped)]
     if not len(pool):
         raise StageFailed(
-            f"dynamics: no frame is left of {len(places)} run(s) with {source.driver.kind}: {dict(dropped)}; {failure}"
+            f"dynamics: no frame is left of {len(parts)} run(s) with {source.driver.kind}: {dict(dropped)}; {failure}"
         )
     return [_moved(starts[0], pool[row]) for row in _choose(starts[0], pool, source)], dropped
 
 
-def _all_positions(
-    runs: list[Run], source: DynamicsSource, driver: Calculator, processes: int
-) -> Iterable[tuple[np.ndarray, np.ndarray, str]]:
-    """What `_positions` gives for each run, in order, several at a time."""
+def _all_samples(runs: list[Run], source: DynamicsSource, driver: Calculator, processes: int) -> Iterable[Samples]:
+    """What `_sample` gives for each run, in order, several at a time."""
     if min(processes, len(runs)) == 1:
-        return [_positions(run, source, driver) for run in runs]
+        return [_sample(run, source, driver) for run in runs]
     # Not forked: the caller may hold threads and connections.
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=end_with_parent) as pool:
-        return list(pool.map(partial(_positions, source=source, driver=driver), runs))
+        return list(pool.map(partial(_sample, source=source, driver=driver), runs))
 
 
-def _positions(run: Run, source: DynamicsSource, driver: Calculator) -> tuple[np.ndarray, np.ndarray, str]:
-    """Positions of a Langevin run, shape (n_samples, n_atoms, 3), the driver's forces, and why it ended early."""
+def _sample(run: Run, source: DynamicsSource, driver: Calculator) -> Samples:
+    """Run Langevin dynamics and keep what the driver says along the way."""
     atoms = run.start.copy()
     driver.reset()
     atoms.calc = driver
@@ -120,6 +142,7 @@ def _positions(run: Run, source: DynamicsSource, driver: Calculator) -> tuple[np
     steps = max(1, round(source.sample_every_fs / source.timestep_fs))
     places: list[np.ndarray] = []
     forces: list[np.ndarray] = []
+    energies: list[float] = []
     ended = ""
     try:
         for sample in range(samples_per_run(source)):
@@ -130,11 +153,15 @@ def _positions(run: Run, source: DynamicsSource, driver: Calculator) -> tuple[np
                 break
             places.append(atoms.positions.copy())
             forces.append(atoms.get_forces(apply_constraint=False))
+            energies.append(float(atoms.get_potential_energy(apply_constraint=False)))
     except (CalculatorError, RuntimeError) as error:
         ended = f"{type(error).__name__}: {error}"
     shape = (-1, len(atoms), 3)
-    # A failure can come between a frame and its forces.
-    return np.array(places[: len(forces)]).reshape(shape), np.array(forces).reshape(shape), ended
+    # A failure can come between a frame and its energy.
+    count = len(energies)
+    return Samples(
+        np.array(places[:count]).reshape(shape), np.array(forces[:count]).reshape(shape), np.array(energies), ended
+    )
 
 
 def _set_phase(langevin: Langevin, run: Run, source: DynamicsSource, time_fs: float) -> None:
@@ -148,10 +175,9 @@ def _set_phase(langevin: Langevin, run: Run, source: DynamicsSource, time_fs: fl
         langevin.atoms.set_constraint(SoftSphere(source.confine.around, radius, source.confine.stiffness_eV_A2))
 
 
-def _usable(
-    start: Atoms, pool: np.ndarray, forces: np.ndarray, source: DynamicsSource, dropped: Counter[str]
-) -> np.ndarray:
-    """Mask of the frames without overlap, with every atom near another one and with bearable forces."""
+def _usable(start: Atoms, samples: Samples, source: DynamicsSource, dropped: Counter[str]) -> np.ndarray:
+    """Mask of the frames without overlap, with every atom near another one, bearable forces and a bearable energy."""
+    pool = samples.positions
     cells = np.broadcast_to(start.cell.array, (len(pool), 3, 3))
     pbc = tuple(start.pbc)
     overlaps = overlapping(start.numbers, pool, cells, pbc)
@@ -168,9 +194,14 @@ def _usable(
         dropped["apart"] += int(apart.sum())
     steep = np.zeros(len(pool), dtype=bool)
     if source.max_force is not None:
-        steep = (np.abs(forces) > source.max_force).any(axis=(1, 2)) & ~(overlaps | apart)
+        steep = (np.abs(samples.forces) > source.max_force).any(axis=(1, 2)) & ~(overlaps | apart)
         dropped["force_cap"] += int(steep.sum())
-    return ~(overlaps | apart | steep)
+    usable = ~(overlaps | apart | steep)
+    if source.energy_window_eV is not None and usable.any():
+        high = usable & (samples.energies > samples.energies[usable].min() + source.energy_window_eV)
+        dropped["energy_cap"] += int(high.sum())
+        usable &= ~high
+    return usable
 
 
 def _choose(start: Atoms, pool: np.ndarray, source: DynamicsSource) -> list[int]:

@@ -96,14 +96,28 @@ class Quench(BaseModel):
     """The confining sphere is wider by this in cold phases, Å."""
 
 
+class RandomStarts(BaseModel):
+    """Structures with the system's atoms at random places, to begin dynamics from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    kind: Literal["random"]
+    count: int = Field(ge=1)
+    """Number of structures."""
+    radius_A: float = Field(2.5, gt=0)
+    """Molecules are placed in a sphere of this radius, Å; periodic systems in their cell."""
+    min_fraction: float = Field(0.8, gt=0)
+    """Least distance between two atoms, in sums of their covalent radii."""
+
+
 class DynamicsSource(Source):
     """Frames of Langevin dynamics with a cheap driver, the most different ones kept."""
 
     kind: Literal["dynamics"]
     driver: Annotated[LabelerOptions, ByKind("labeler")]
     """What drives the dynamics: any labeler that offers a calculator, such as xtb."""
-    starts: ScanSource | None = None
-    """One run from each frame of this scan; where unset, one run from the structure."""
+    starts: Annotated[ScanSource | RandomStarts, Field(discriminator="kind")] | None = None
+    """One run from each frame of this scan, or from structures made at random; where unset, one from the structure."""
     temperature_K: list[Annotated[float, Field(gt=0)]] = Field([700.0], min_length=1)
     """Temperatures; every start is run at each of them, K."""
     duration_ps: float = Field(1.0, gt=0)
@@ -116,6 +130,8 @@ class DynamicsSource(Source):
     """Time between the frames to choose from, fs."""
     frames: int = Field(ge=1)
     """Number of frames kept, over all runs."""
+    energy_window_eV: float | None = Field(None, gt=0)
+    """Frames whose driver energy is more than this above the lowest one are left out, eV; where unset, none."""
     choose: Literal["even", "diverse"] = "diverse"
     """Evenly in time, or farthest points in sorted interatomic distances."""
     within_A: float | None = Field(None, gt=0)
