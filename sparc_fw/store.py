@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,16 +11,15 @@ from ase import Atoms
 from pymongo.errors import DuplicateKeyError
 
 from sparc_fw.campaign import Campaign
-from sparc_fw.documents import Exploration, Label, Report, Selection, TrainedModel
+from sparc_fw.documents import Exploration, Report, Selection, TrainedModel
 from sparc_fw.encoding import pack_frames, unpack_frames
 from sparc_fw.errors import CampaignExists, InputError, StoreError
 from sparc_fw.geometry.files import Files as CampaignFiles
+from sparc_fw.label_records import LabelRecords
 from sparc_fw.mongo import Files, MongoDatabase, MongoDocument, patient
 from sparc_fw.records import (
     exploration_from_record,
     exploration_to_record,
-    label_from_record,
-    label_to_record,
     report_from_record,
     selection_from_record,
     selection_to_record,
@@ -33,7 +32,7 @@ def place(campaign_id: str, iteration: int, *item: str | int) -> str:
     return "/".join([campaign_id, f"{iteration:04d}", *(str(part) for part in item)])
 
 
-class Store:
+class Store(LabelRecords):
     """Campaigns, frame sets, labels, models, explorations, selections, reports and how long each stage took.
 
     Parameters
@@ -163,52 +162,6 @@ class Store:
     def frames(self, frameset: MongoDocument) -> list[Atoms]:
         """The frames of a frame set, in order."""
         return unpack_frames(self.files.get(frameset["frames"]))
-
-    # Labels
-
-    @patient
-    def save_label(self, label: Label, campaign_id: str, iteration: int, fw_id: int | None) -> bool:
-        """Keep a label under its key; one that is ``ok`` is never replaced. Returns whether it was written."""
-        record = label_to_record(label)
-        record["asked_by"] = [{"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}]
-        record["created"] = time.time()
-        try:
-            done = self.labels.replace_one({"_id": label.key, "status": "failed"}, record, upsert=True)
-        except DuplicateKeyError:
-            return False
-        return done.upserted_id is not None or done.modified_count == 1
-
-    @patient
-    def ask(self, key: str, campaign_id: str, iteration: int, fw_id: int | None) -> Label | None:
-        """The label with that key if somebody paid for it already, noting who asked again."""
-        asker = {"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}
-        record = self.labels.find_one_and_update({"_id": key}, {"$addToSet": {"asked_by": asker}})
-        return None if record is None else label_from_record(record)
-
-    @patient
-    def labels_by_key(self, keys: Iterable[str]) -> dict[str, Label]:
-        """The labels that exist among `keys`."""
-        found = self.labels.find({"_id": {"$in": list(keys)}})
-        return {record["_id"]: label_from_record(record) for record in found}
-
-    @patient
-    def label_counts(self, keys: Iterable[str]) -> dict[str, int]:
-        """How many of `keys` are ``ok``, ``failed`` and ``missing``."""
-        wanted = list(dict.fromkeys(keys))
-        pipeline: list[MongoDocument] = [
-            {"$match": {"_id": {"$in": wanted}}},
-            {"$group": {"_id": "$status", "n": {"$sum": 1}}},
-        ]
-        counts = {row["_id"]: int(row["n"]) for row in self.labels.aggregate(pipeline)}
-        ok, failed = counts.get("ok", 0), counts.get("failed", 0)
-        return {"ok": ok, "failed": failed, "missing": len(wanted) - ok - failed}
-
-    @patient
-    def failure_reasons(self, keys: Iterable[str]) -> dict[str, int]:
-        """How many of `keys` failed, by reason."""
-        match = {"_id": {"$in": list(keys)}, "status": "failed"}
-        rows = self.labels.aggregate([{"$match": match}, {"$group": {"_id": "$reason", "n": {"$sum": 1}}}])
-        return {str(row["_id"]): int(row["n"]) for row in rows}
 
     @patient
     def training_framesets(self, campaign_id: str, last_iteration: int) -> list[MongoDocument]:

@@ -28,7 +28,7 @@ from pymongo import MongoClient  # noqa: E402
 from sparc_fw.embedded import EmbeddedMongo  # noqa: E402
 from sparc_fw.launchpad import launchpad_at, prepare  # noqa: E402
 
-pytest_plugins = ["trained_models"]
+pytest_plugins = ["trained_models", "cheap_campaigns"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import covalent_radii
 from ase.io import write
 
 from sparc_fw.campaign import Campaign
@@ -21,7 +22,8 @@ from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.descriptor import frame_distances
 from sparc_fw.geometry.dynamics import dynamics_frames
 from sparc_fw.geometry.files import Files
-from sparc_fw.geometry.sources import DynamicsSource
+from sparc_fw.geometry.random_structures import random_structures
+from sparc_fw.geometry.sources import DynamicsSource, RandomStarts
 from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
 from sparc_fw.settings import Settings
 
@@ -254,3 +256,48 @@ def test_runs_side_by_side_give_the_same_frames() -> None:
     alone, _ = dynamics_frames(starts, short, calculator, 1)
     together, _ = dynamics_frames(starts, short, XTBLabeler(XTBOptions(), Settings()).calculator(), 1, processes=2)
     assert [frame.positions.tobytes() for frame in alone] == [frame.positions.tobytes() for frame in together]
+
+
+def test_random_starts_keep_the_atoms_apart_and_inside(tmp_path: Path) -> None:
+    starts = RandomStarts(kind="random", count=20, radius_A=2.5, min_fraction=0.9)
+    frames = random_structures(molecule("C2H6"), starts, np.random.default_rng(3))
+    radii = covalent_radii[frames[0].numbers]
+    allowed = 0.9 * (radii[:, None] + radii) - 10 * np.eye(8)
+    assert len(frames) == 20
+    for frame in frames:
+        assert (frame.get_all_distances() > allowed).all()
+        assert np.linalg.norm(frame.positions, axis=1).max() <= 2.5
+    assert len({frame.positions.tobytes() for frame in frames}) == 20
+    again = random_structures(molecule("C2H6"), starts, np.random.default_rng(3))
+    assert [frame.positions.tobytes() for frame in again] == [frame.positions.tobytes() for frame in frames]
+
+
+def test_random_starts_that_do_not_fit_say_so() -> None:
+    starts = RandomStarts(kind="random", count=1, radius_A=0.5)
+    with pytest.raises(InputError, match=r"8 atoms do not fit into a sphere of radius_A = 0.5"):
+        random_structures(molecule("C2H6"), starts, np.random.default_rng(3))
+
+
+def test_random_starts_fill_a_periodic_cell() -> None:
+    starts = RandomStarts(kind="random", count=3)
+    frames = random_structures(bulk("Si", cubic=True), starts, np.random.default_rng(3))
+    for frame in frames:
+        distances = frame.get_all_distances(mic=True) + 10 * np.eye(8)
+        assert distances.min() > 0.8 * 2 * covalent_radii[14]
+
+
+def test_frames_of_high_energy_are_counted() -> None:
+    starts = {"kind": "random", "count": 4, "radius_A": 1.5}
+    wide = source(starts=starts, temperature_K=[300], frames=40)
+    calculator = XTBLabeler(XTBOptions(), Settings()).calculator()
+    begin = random_structures(molecule("NH3"), RandomStarts.model_validate(starts), np.random.default_rng(1))
+    every, _ = dynamics_frames(begin, wide, calculator, 1)
+    narrow = wide.model_copy(update={"energy_window_eV": 0.5})
+    kept, dropped = dynamics_frames(begin, narrow, calculator, 1)
+    assert dropped["energy_cap"] > 0
+    assert len(kept) + dropped["energy_cap"] == len(every) == 40
+    energies = []
+    for frame in kept:
+        frame.calc = calculator
+        energies.append(frame.get_potential_energy())
+    assert max(energies) - min(energies) <= 0.5

@@ -31,8 +31,9 @@ def plugin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _cheap_backends(plugin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture
+def cheap_backends(plugin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make the kinds of `sparc_fw.testing` known here and to child processes, for one test."""
     monkeypatch.syspath_prepend(str(plugin_folder))
     monkeypatch.setenv("PYTHONPATH", str(plugin_folder))
     _learn_kinds()
@@ -48,7 +49,7 @@ def _learn_kinds() -> None:
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Loader:
+def load(tmp_path: Path, cheap_backends: None) -> Loader:
     """Make a campaign of a Morse trimer; keyword arguments take the place of whole sections."""
     positions = [[0, 0, 0], [1.5, 0, 0], [0, 1.5, 0]]
     Atoms("H3", positions=positions).write(tmp_path / "trimer.xyz")

@@ -1,0 +1,165 @@
+"""The commands that look at campaigns and take things out of the store, on a campaign that ran."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ase.db
+import numpy as np
+import pytest
+from ase.io import read
+from fireworks import LaunchPad
+from typer.testing import CliRunner, Result
+
+from sparc_fw.cli import app
+from sparc_fw.dataset import training_labels
+from sparc_fw.loading import LoadedCampaign
+from sparc_fw.store import Store
+from sparc_fw.submission import submit
+
+Loader = Callable[..., LoadedCampaign]
+Work = Callable[..., None]
+
+
+@pytest.fixture
+def command(mongo_uri: str, database: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Type a command against the test's database."""
+    monkeypatch.setenv("SPARC_FW_MONGO_URI", mongo_uri)
+    monkeypatch.setenv("SPARC_FW_DATABASE", database)
+    monkeypatch.setenv("COLUMNS", "170")
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, list(arguments))
+
+    return run
+
+
+def good(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_status_json_has_what_scripts_want(command: Callable[..., Result], finished: str) -> None:
+    values = json.loads(good(command("status", finished, "--json")))
+    assert values["campaign"] == "trimer"
+    assert values["state"] == "completed"
+    assert values["verdict"] == "converged"
+    row = values["iterations"][0]
+    assert row["iteration"] == 0
+    assert row["labels"] == 20
+    assert row["labels_failed"] == 0
+    assert row["test"].keys() >= {"force_rmse", "energy_rmse"}
+    assert row["scan_rmse"] == pytest.approx(0.0)
+    assert row["fractions"].keys() >= {"accurate", "candidate", "failed"}
+    assert row["verdict"] == "continue"
+    assert row["seconds"].keys() >= {"label", "train", "explore", "select"}
+    assert json.loads(good(command("status", "--json"))) == values, "the latest campaign is the default"
+
+
+def test_status_table_shows_each_iteration(command: Callable[..., Result], finished: str) -> None:
+    text = good(command("status", finished))
+    assert "trimer: completed" in text
+    assert "continue" in text
+    assert "converged:" in text
+
+
+def test_an_unknown_campaign_is_bad_input(command: Callable[..., Result], finished: str) -> None:
+    for arguments in (("status", "nobody"), ("report", "nobody"), ("pause", "nobody"), ("repair", "nobody")):
+        result = command(*arguments)
+        assert result.exit_code == 2, arguments
+        assert "'nobody': not in the store; the latest are ['trimer']" in result.stderr
+
+
+def test_list_json(command: Callable[..., Result], finished: str) -> None:
+    rows = json.loads(good(command("list", "--json")))["campaigns"]
+    assert [(row["campaign"], row["state"], row["verdict"]) for row in rows] == [("trimer", "completed", "converged")]
+
+
+def test_report_has_the_table_and_three_pictures(command: Callable[..., Result], finished: str, tmp_path: Path) -> None:
+    paths = [Path(line) for line in good(command("report", finished, "--to", str(tmp_path / "r"))).split()]
+    assert [path.name for path in paths] == ["report.md", "force_deviation.png", "scan.png", "force_rmse.png"]
+    for picture in paths[1:]:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size > 10_000
+    text = paths[0].read_text()
+    assert "Promoted: member" in text
+    assert text.count("| continue |") + text.count("| converged |") == len(json_rows(command, finished))
+
+
+def json_rows(command: Callable[..., Result], campaign: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(good(command("status", campaign, "--json")))["iterations"]
+    return rows
+
+
+@pytest.mark.parametrize("kind", ["extxyz", "ase-db", "deepmd"])
+def test_export(command: Callable[..., Result], store: Store, finished: str, kind: str, tmp_path: Path) -> None:
+    out = tmp_path / {"extxyz": "labels.extxyz", "ase-db": "labels.db", "deepmd": "systems"}[kind]
+    text = good(command("export", finished, "--to", kind, "--out", str(out)))
+    labels = [label for part in training_labels(store, finished, 99) for label in part]
+    assert f"wrote {len(labels)} labels" in text
+    energies = [label.energy for label in labels if label.energy is not None]
+    if kind == "extxyz":
+        frames = read(out, ":")
+        assert [frame.get_potential_energy() for frame in frames] == pytest.approx(energies)
+        assert frames[3].get_forces() == pytest.approx(labels[3].forces, abs=1e-7)
+    elif kind == "ase-db":
+        assert [row.energy for row in ase.db.connect(out).select()] == pytest.approx(energies)
+    else:
+        found = np.concatenate([np.load(path) for path in sorted(out.rglob("energy.npy"))])
+        assert sorted(found) == pytest.approx(sorted(energies))
+    refused = command("export", finished, "--to", kind, "--out", str(out))
+    assert refused.exit_code == 2
+    assert "exists already" in refused.stderr
+
+
+def test_models_get(command: Callable[..., Result], store: Store, finished: str, tmp_path: Path) -> None:
+    paths = [Path(p) for p in good(command("models", "get", finished, "--to", str(tmp_path / "m"))).split()]
+    names = [path.name for path in paths]
+    assert names == ["member-0.json", "member-1.json", "member-2.json", "promoted.json", "models.json"]
+    about = json.loads(paths[-1].read_text())
+    promoted = store.campaign_record(finished)["promoted"]
+    assert about["promoted"] == promoted
+    model = store.models.find_one({"_id": promoted["model"]})
+    assert model is not None
+    assert paths[3].read_bytes() == store.files.get(model["file"])
+    single = good(command("models", "get", "trimer/0000/1", "--to", str(tmp_path / "one"))).split()
+    assert [Path(p).name for p in single] == ["member-1.json"]
+
+
+def test_pause_resume_and_cancel(
+    command: Callable[..., Result], store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    submit(store, launchpad, load())
+    work(1)
+    assert "is paused" in good(command("pause", "trimer"))
+    work()
+    assert store.labels.count_documents({}) == 0
+    good(command("resume", "trimer"))
+    work(2)
+    assert store.labels.count_documents({}) > 0
+    assert "is cancelled" in good(command("cancel", "trimer"))
+    refused = command("resume", "trimer")
+    assert refused.exit_code == 2
+    assert "is cancelled; expected running or paused" in refused.stderr
+    assert good(command("repair", "trimer")).strip() == "nothing to mend"
+
+
+def test_plan_counts_what_the_campaign_then_takes(
+    command: Callable[..., Result], load: Loader, launchpad: LaunchPad, work: Work, store: Store, tmp_path: Path
+) -> None:
+    import yaml
+
+    budget = {"labels": 45, "iterations": 4}
+    selector = {"kind": "trust_window", "f_lo": 0.001, "f_hi": 5.0, "cap": 10, "min_difference_A": 0.02}
+    loaded = load(budget=budget, selector=selector)
+    (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(loaded.campaign.as_dict()))
+    values = json.loads(good(command("plan", "campaign.yaml", "--json")))
+    assert values["labels"] == [20, 10, 10, 5]
+    assert values["test_labels"] == 15
+    assert store.campaigns.count_documents({}) == 0, "planning stores nothing"
+    submit(store, launchpad, loaded)
+    work()
+    assert launchpad.fireworks.count_documents({}) == values["fireworks"]
