@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from pymongo.errors import AutoReconnect
 
 from sparc_fw.backend import find_command
 from sparc_fw.child_process import die_with_parent, thread_variables
@@ -70,17 +71,31 @@ class LocalRun:
             If workers crash again and again, with the last lines of their log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._revive()
         self._write_configuration()
         self._repair()
         try:
             self._workers = [self._start(number) for number in range(self._wanted)]
-            while not ended():
-                onlooker()
+            while not self._look(ended, onlooker):
                 time.sleep(POLL_SECONDS)
                 self._watch()
         finally:
             self._stop()
+            self._revive()
             self._repair(tuple(worker.name for worker in self._workers))
+
+    def _look(self, ended: Callable[[], bool], onlooker: Callable[[], None]) -> bool:
+        """Let the onlooker look and tell whether the campaign ended; a MongoDB that is away says neither."""
+        try:
+            if ended():
+                return True
+            onlooker()
+        except AutoReconnect:
+            # Our own server is started again by the watch. One that is not ours must come back by itself, and the
+            # store has waited for it already.
+            if self.session.embedded is None:
+                raise
+        return False
 
     def _write_configuration(self) -> None:
         """Files by which rlaunch finds the LaunchPad, and FireWorks pings often enough to notice a dead worker."""
@@ -122,11 +137,7 @@ class LocalRun:
 
     def _watch(self) -> None:
         """Start again what died, and rerun what it was doing."""
-        if self.session.revive():
-            self.repairs.append("started the embedded MongoDB again, which had died")
-            if self.session.embedded is not None:
-                # Its port may be another one.
-                self._write_configuration()
+        self._revive()
         dead = [worker for worker in self._workers if worker.process.poll() is not None]
         if not dead:
             return
@@ -138,6 +149,15 @@ class LocalRun:
         for worker in dead:
             self.repairs.append(f"started worker {worker.number} again (exit status {worker.process.returncode})")
             self._workers[self._workers.index(worker)] = self._start(worker.number)
+
+    def _revive(self) -> None:
+        if self.session.revive():
+            self.repairs.append("started the embedded MongoDB again, which had died")
+            # Its port may be another one.
+            self._write_configuration()
+        if self.session.embedded is not None:
+            # Whoever starts the server must not wait for it.
+            self.session.store.patience = 0.0
 
     def _repair(self, dead: tuple[str, ...] = ()) -> None:
         self.repairs += repair(self.session.store, self.session.lpad, self.campaign_id, dead).done

@@ -28,7 +28,10 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "lammps": "sparc_fw.explorers.lammps:LAMMPSExplorer",
         "ase_md": "sparc_fw.explorers.ase_md:ASEExplorer",
     },
-    "selector": {"trust_window": "sparc_fw.selectors.trust_window:TrustWindow"},
+    "selector": {
+        "trust_window": "sparc_fw.selectors.trust_window:TrustWindow",
+        "random": "sparc_fw.selectors.random_picks:RandomPicks",
+    },
 }
 
 

@@ -57,7 +57,7 @@ def pause(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
 
 
 def resume(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
-    """Let a paused campaign go on.
+    """Let a paused campaign go on, and try again what fizzled.
 
     Raises
     ------
@@ -68,6 +68,8 @@ def resume(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
     store.update_campaign(campaign_id, {"state": "running"})
     for firework in lpad.fireworks.find({"spec.campaign_id": campaign_id, "state": "PAUSED"}, {"fw_id": 1}):
         lpad.resume_fw(firework["fw_id"])
+    for firework in lpad.fireworks.find({"spec.campaign_id": campaign_id, "state": "FIZZLED"}, {"fw_id": 1}):
+        lpad.rerun_fw(firework["fw_id"])
 
 
 def cancel(store: Store, lpad: LaunchPad, campaign_id: str) -> None:

@@ -21,7 +21,7 @@ def pause(campaign: CampaignName) -> None:
 
 
 def resume(campaign: CampaignName) -> None:
-    """Let a paused campaign go on; workers pick it up."""
+    """Let a paused campaign go on, and try again what fizzled; workers pick it up."""
     from sparc_fw import submission
     from sparc_fw.repair import repair as mend
     from sparc_fw.session import open_session

@@ -54,7 +54,9 @@ class TrustWindow(Selector[TrustWindowOptions]):
         """
         ordered = sorted(explorations, key=lambda exploration: exploration.replica)
         frames = [verdict for exploration in ordered for verdict in self._judge(exploration)]
-        picks = self._pick(frames, {e.replica: e for e in ordered}, labelled, min(limit, self.options.cap))
+        candidates = [frame for frame in frames if frame.frame_class == "candidate"]
+        candidates.sort(key=lambda frame: (-frame.deviation, frame.replica, frame.index))
+        picks = self._take(candidates, {e.replica: e for e in ordered}, labelled, min(limit, self.options.cap))
         return Choice(frames=frames, picks=picks, window=(self.options.f_lo, self.options.f_hi))
 
     def _judge(self, exploration: Exploration) -> list[FrameVerdict]:
@@ -77,12 +79,14 @@ class TrustWindow(Selector[TrustWindowOptions]):
             verdicts.append(FrameVerdict(exploration.replica, index, value, frame_class, fate))
         return verdicts
 
-    def _pick(
-        self, frames: list[FrameVerdict], explorations: dict[int, Exploration], labelled: Sequence[Atoms], limit: int
+    def _take(
+        self,
+        candidates: list[FrameVerdict],
+        explorations: dict[int, Exploration],
+        labelled: Sequence[Atoms],
+        limit: int,
     ) -> list[tuple[int, int]]:
-        """Go through the candidates and settle their fates until `limit` is reached."""
-        candidates = [frame for frame in frames if frame.frame_class == "candidate"]
-        candidates.sort(key=lambda frame: (-frame.deviation, frame.replica, frame.index))
+        """Go through the candidates in their order and settle their fates until `limit` is reached."""
         known = _Seen(labelled) if self.options.min_difference_A > 0 else None
         times: dict[int, list[float]] = {replica: [] for replica in explorations}
         picks: list[tuple[int, int]] = []

@@ -176,6 +176,19 @@ def test_a_training_that_diverges_twice_fizzles_with_the_reason(
     assert "chosen to diverge" in status["problems"][0]["reason"]
 
 
+def test_what_fizzled_is_tried_again_on_resume(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> None:
+    submit(store, launchpad, load())
+    work(1)
+    broken = launchpad.fireworks.find_one({"spec.stage": "label"})
+    launchpad.fireworks.update_one({"fw_id": broken["fw_id"]}, {"$set": {"spec.role": "nonsense"}})
+    work()
+    assert campaign_state(store, launchpad, "trimer") == "failed"
+    launchpad.fireworks.update_one({"fw_id": broken["fw_id"]}, {"$set": {"spec.role": broken["spec"]["role"]}})
+    resume(store, launchpad, "trimer")
+    work()
+    assert campaign_status(store, launchpad, "trimer")["verdict"] == "converged"
+
+
 def test_the_label_budget_is_never_passed(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> None:
     selector = {"kind": "trust_window", "f_lo": 0.001, "f_hi": 5.0, "cap": 15, "min_difference_A": 0.02}
     submit(store, launchpad, load(selector=selector, budget={"labels": 42, "iterations": 9}))
