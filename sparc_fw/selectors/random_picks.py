@@ -25,7 +25,7 @@ class RandomPicks(TrustWindow):
     Spacing and difference are kept, so that only the choice by deviation is compared.
     """
 
-    Options: ClassVar[type[RandomPicksOptions]] = RandomPicksOptions  # type: ignore[misc]
+    Options: ClassVar[type[RandomPicksOptions]] = RandomPicksOptions
 
     def select(self, explorations: Sequence[Exploration], labelled: Sequence[Atoms], limit: int, seed: int) -> Choice:
         """Judge every frame and draw at most `limit` of those without overlap and with a finite deviation."""
