@@ -21,6 +21,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
+    text_files: ClassVar[dict[str, str]] = {}
+    """Keys that name a text file, and the key that its content goes into when the campaign is read."""
+
     kind: str
 
 

@@ -20,6 +20,10 @@ FrameClass = Literal["accurate", "candidate", "failed"]
 Verdict = Literal["continue", "converged", "exploded", "stalled", "exhausted"]
 
 
+FROM_FILE = "file"
+"""``code`` of a label that a campaign brought along."""
+
+
 def json_hash(value: Any) -> str:
     """SHA-256 of a JSON-able value in canonical form (sorted keys)."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -142,13 +142,9 @@ class EmbeddedMongo:
                 yield server
             finally:
                 mine.close()
-                with self._locked(), users.open("w") as probe:
-                    try:
-                        fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    except BlockingIOError:
-                        return  # somebody else works with it
+                with self._locked():
                     running = self.status()
-                    if running is not None and running.lent:
+                    if running is not None and running.lent and not _is_used(users):
                         self._end(running)
 
     def stop(self) -> bool:
@@ -275,6 +271,16 @@ class EmbeddedMongo:
         with (self.data_dir / "start.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _is_used(users: Path) -> bool:
+    """Whether somebody holds a shared lock on the file."""
+    with users.open("w") as probe:
+        try:
+            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _disown(process: subprocess.Popen[bytes]) -> None:

@@ -33,6 +33,8 @@ def export_labels(store: Store, campaign_id: str, kind: str, out: Path | None) -
     """
     store.campaign_record(campaign_id)
     path = out or Path(campaign_id + ENDINGS[kind])
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: found no folder {path.parent}, expected one that exists (--out)")
     if path.exists():
         raise InputError(f"{path}: exists already, expected a new file or folder (--out)")
     labels = [label for part in training_labels(store, campaign_id, LAST) for label in part]
@@ -68,15 +70,13 @@ def lay_models(store: Store, name: str, folder: Path) -> list[Path]:
         If nothing of that name has a model.
     """
     single = store.models.find_one({"_id": name})
-    folder.mkdir(parents=True, exist_ok=True)
     if single is not None:
+        folder.mkdir(parents=True, exist_ok=True)
         return [_write_model(store, single, folder, f"member-{single['member']}")]
     record = store.campaign_record(name)
     size = record["campaign"]["committee"]
-    last = store.models.find_one({"campaign_id": name, "member": size - 1}, sort=[("iteration", -1)])
-    if last is None:
-        raise InputError(f"campaign {name!r} has no whole committee yet")
-    members = store.committee(name, last["iteration"])
+    members = _last_committee(store, name, size)
+    folder.mkdir(parents=True, exist_ok=True)
     paths = [_write_model(store, model, folder, f"member-{model['member']}") for model in members]
     promoted = record.get("promoted")
     if promoted is not None:
@@ -84,9 +84,19 @@ def lay_models(store: Store, name: str, folder: Path) -> list[Path]:
         assert best is not None, f"{promoted['model']} was promoted from the store"
         paths.append(_write_model(store, best, folder, "promoted"))
     about = folder / "models.json"
-    details = {"campaign": name, "committee_iteration": last["iteration"], "promoted": promoted}
-    about.write_text(json.dumps({**details, "elements": last["elements"]}, indent=2) + "\n")
+    details = {"campaign": name, "committee_iteration": members[0]["iteration"], "promoted": promoted}
+    about.write_text(json.dumps({**details, "elements": members[0]["elements"]}, indent=2) + "\n")
     return [*paths, about]
+
+
+def _last_committee(store: Store, campaign_id: str, size: int) -> list[MongoDocument]:
+    """The members of the last iteration of which all are trained."""
+    last = store.models.find_one({"campaign_id": campaign_id}, sort=[("iteration", -1)])
+    for iteration in range(last["iteration"] if last else -1, -1, -1):
+        members = store.committee(campaign_id, iteration)
+        if len(members) == size:
+            return members
+    raise InputError(f"campaign {campaign_id!r} has no whole committee yet")
 
 
 def _write_model(store: Store, model: MongoDocument, folder: Path, stem: str) -> Path:

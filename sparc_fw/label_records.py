@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from sparc_fw.documents import Label
+from sparc_fw.documents import FROM_FILE, Label
 from sparc_fw.mongo import MongoDocument, patient
 from sparc_fw.records import label_from_record, label_to_record
 
@@ -55,6 +55,12 @@ class LabelRecords:
         counts = {row["_id"]: int(row["n"]) for row in self.labels.aggregate(pipeline)}
         ok, failed = counts.get("ok", 0), counts.get("failed", 0)
         return {"ok": ok, "failed": failed, "missing": len(wanted) - ok - failed}
+
+    @patient
+    def count_paid(self, keys: Iterable[str]) -> int:
+        """How many of `keys` somebody had to compute, or will have to: all but those that a file brought."""
+        wanted = list(dict.fromkeys(keys))
+        return len(wanted) - int(self.labels.count_documents({"_id": {"$in": wanted}, "code": FROM_FILE}))
 
     @patient
     def failure_reasons(self, keys: Iterable[str]) -> dict[str, int]:

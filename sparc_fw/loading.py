@@ -68,7 +68,7 @@ def load_campaign(path: Path, changes: dict[str, Any] | None = None) -> LoadedCa
     InputError
         Names file, line and key, what was found and what is expected.
     """
-    campaign = read_campaign(path, changes)
+    campaign = _with_texts(read_campaign(path, changes), path.absolute().parent)
     return LoadedCampaign(campaign, Files.read(campaign.paths(), path.absolute().parent), path)
 
 
@@ -99,8 +99,28 @@ def read_campaign(path: Path, changes: dict[str, Any] | None = None) -> Campaign
 
 def parse_campaign(values: Any, folder: Path) -> LoadedCampaign:
     """Make a campaign of plain values, paths relative to `folder`; raises as `load_campaign` does."""
-    campaign = validate_campaign(values, "campaign")
+    campaign = _with_texts(validate_campaign(values, "campaign"), folder)
     return LoadedCampaign(campaign, Files.read(campaign.paths(), folder), folder)
+
+
+def _with_texts(campaign: Campaign, folder: Path) -> Campaign:
+    """The campaign with the text files that its backends name read in, so that workers need no shared file system."""
+    sections = {}
+    for section in ("labeler", "potential", "explorer", "selector"):
+        options = getattr(campaign, section)
+        for file_key, text_key in type(options).text_files.items():
+            name = getattr(options, file_key)
+            if name is None:
+                continue
+            where = f"{section}.{file_key}"
+            if getattr(options, text_key):
+                raise InputError(f"{where}: found it beside {section}.{text_key}, expected one of them")
+            try:
+                text = (folder / name).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise InputError(f"{where}: {folder / name} cannot be read: {error}") from error
+            sections[section] = options.model_copy(update={text_key: text, file_key: None})
+    return campaign.model_copy(update=sections)
 
 
 def validate_campaign(values: Any, where: str, node: yaml.Node | None = None) -> Campaign:

@@ -22,6 +22,8 @@ from sparc_fw.repair import repair, worker_name
 from sparc_fw.session import Session
 
 POLL_SECONDS = 0.5
+REPAIR_SECONDS = 60.0
+"""A worker that lives can lose a write too: how often to look."""
 MAX_CRASHES = 20
 """A worker that had to be started again so often will not get better."""
 
@@ -61,6 +63,7 @@ class LocalRun:
         self.repairs: list[str] = []
         self._workers: list[Worker] = []
         self._wanted = workers
+        self._repaired = 0.0
 
     def run(self, ended: Callable[[], bool], onlooker: Callable[[], None]) -> None:
         """Start the workers, watch them, and stop them when `ended` says so or an exception comes by (Ctrl-C).
@@ -121,7 +124,8 @@ class LocalRun:
         command += ["--nlaunches", "infinite", "--sleep", "1"]
         environment = os.environ | thread_variables(self.session.settings.threads) | KEEP_MEMORY
         # While a campaign starts, its other workers have nothing to do.
-        environment |= {"SPARC_FW_PROCESSES": str(self._wanted), "FW_CONFIG_FILE": str(self.folder / "FW_config.yaml")}
+        environment = {"SPARC_FW_PROCESSES": str(self._wanted)} | environment
+        environment |= {"FW_CONFIG_FILE": str(self.folder / "FW_config.yaml")}
         with (self.folder / f"worker-{number}.log").open("ab") as log:
             process = subprocess.Popen(
                 die_with_parent(command),
@@ -138,6 +142,8 @@ class LocalRun:
     def _watch(self) -> None:
         """Start again what died, and rerun what it was doing."""
         self._revive()
+        if time.monotonic() - self._repaired > REPAIR_SECONDS:
+            self._repair()
         dead = [worker for worker in self._workers if worker.process.poll() is not None]
         if not dead:
             return
@@ -160,6 +166,7 @@ class LocalRun:
             self.session.store.patience = 0.0
 
     def _repair(self, dead: tuple[str, ...] = ()) -> None:
+        self._repaired = time.monotonic()
         self.repairs += repair(self.session.store, self.session.lpad, self.campaign_id, dead).done
 
     def _stop(self) -> None:

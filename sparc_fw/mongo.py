@@ -77,10 +77,15 @@ class Files:
         self._fs = gridfs.GridFS(database, self.BUCKET)
         self._chunks = database[f"{self.BUCKET}.chunks"]
 
+    @staticmethod
+    def name(data: bytes) -> str:
+        """The id that a file with these bytes has."""
+        return hashlib.sha256(data).hexdigest()
+
     @patient
     def put(self, data: bytes) -> str:
         """Store bytes and return their id; storing the same bytes again changes nothing."""
-        name = hashlib.sha256(data).hexdigest()
+        name = self.name(data)
         if self._fs.exists(name):
             return name
         # A writer that was killed leaves chunks without a file, which would collide with ours.

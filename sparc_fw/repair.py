@@ -14,19 +14,18 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fireworks import LaunchPad
 from fireworks.core.launchpad import WFLock
 
 from sparc_fw.store import Store
-from sparc_fw.submission import campaign_workflows, ensure_workflow
-
-LOCK_SECONDS = 10.0
-"""A lock that outlives this is what a killed process left; FireWorks holds it for milliseconds."""
+from sparc_fw.submission import campaign_workflows, ensure_workflow, unlock
 
 ADD_SECONDS = 1.0
 """Longest time between FireWorks' writing the Fireworks of a new Workflow and the Workflow itself."""
+
+AWAY = ("AutoReconnect", "ServerSelectionTimeoutError", "NetworkTimeout", "ConnectionFailure", "NotPrimaryError")
+"""Exceptions of pymongo that say nothing about the task that they hit."""
 
 WORKER_PREFIX = "sparc-fw"
 
@@ -72,35 +71,18 @@ def repair(store: Store, lpad: LaunchPad, campaign_id: str, dead_workers: tuple[
         Names of workers that the caller knows to be dead; others of this host are recognised by their process.
     """
     repairs = Repairs()
-    if store.campaign_record(campaign_id).get("start_fw_id") is None:
+    record = store.campaign_record(campaign_id)
+    if record["start_fw_id"] is None and time.time() - record["created"] > ADD_SECONDS:
         ensure_workflow(lpad, campaign_id)
-    for workflow in campaign_workflows(lpad, campaign_id):
-        _unlock(lpad, workflow, repairs)
+    repairs.done += unlock(lpad, campaign_id)
     _delete_orphans(lpad, campaign_id, repairs)
     for workflow in campaign_workflows(lpad, campaign_id):
         _agree_on_states(lpad, workflow["nodes"][0], repairs)
-    _rerun_dead(lpad, campaign_id, dead_workers, repairs)
+    _rerun_dead(store, lpad, campaign_id, dead_workers, repairs)
+    _rerun_cut_off(lpad, campaign_id, repairs)
     _refresh_finished(lpad, campaign_id, repairs)
     _reapply_selections(store, lpad, campaign_id, repairs)
     return repairs
-
-
-def _unlock(lpad: LaunchPad, workflow: dict[str, Any], repairs: Repairs) -> None:
-    node = workflow["nodes"][0]
-    deadline = time.monotonic() + LOCK_SECONDS
-    before = None
-    while True:
-        current = lpad.workflows.find_one({"nodes": node}, {"locked": 1, "updated_on": 1})
-        if current is None or "locked" not in current:
-            return
-        if before is not None and current["updated_on"] != before:
-            deadline = time.monotonic() + LOCK_SECONDS  # somebody works: another holder each time
-        before = current["updated_on"]
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
-    lpad.workflows.update_one({"nodes": node}, {"$unset": {"locked": ""}})
-    repairs.note(f"unlocked the Workflow of Firework {node}, whose lock was left by a killed process")
 
 
 def _delete_orphans(lpad: LaunchPad, campaign_id: str, repairs: Repairs) -> None:
@@ -140,7 +122,9 @@ def _agree_on_states(lpad: LaunchPad, node: int, repairs: Repairs) -> None:
             repairs.note(f"corrected the state of {len(wrong)} Fireworks in the Workflow of Firework {node}")
 
 
-def _rerun_dead(lpad: LaunchPad, campaign_id: str, dead_workers: tuple[str, ...], repairs: Repairs) -> None:
+def _rerun_dead(
+    store: Store, lpad: LaunchPad, campaign_id: str, dead_workers: tuple[str, ...], repairs: Repairs
+) -> None:
     """Rerun Fireworks whose worker is dead, without waiting for their ping to expire."""
     running = {"spec.campaign_id": campaign_id, "state": {"$in": ["RUNNING", "RESERVED"]}}
     for firework in list(lpad.fireworks.find(running, {"fw_id": 1, "launches": 1, "name": 1, "state": 1})):
@@ -151,7 +135,20 @@ def _rerun_dead(lpad: LaunchPad, campaign_id: str, dead_workers: tuple[str, ...]
         if launch["state"] in ("RUNNING", "RESERVED") and (worker in dead_workers or _is_dead(worker)):
             lpad.mark_fizzled(launch["launch_id"])
             lpad.rerun_fw(firework["fw_id"])
+            if store.campaign_record(campaign_id)["state"] == "paused":
+                lpad.pause_fw(firework["fw_id"])
             repairs.note(f"reran {firework['name']!r}, whose worker is dead")
+
+
+def _rerun_cut_off(lpad: LaunchPad, campaign_id: str, repairs: Repairs) -> None:
+    """Rerun Fireworks that fizzled because MongoDB went away while FireWorks itself was writing."""
+    for firework in list(lpad.fireworks.find({"spec.campaign_id": campaign_id, "state": "FIZZLED"})):
+        launch = lpad.launches.find_one({"launch_id": {"$in": firework["launches"]}}, sort=[("launch_id", -1)])
+        stored = ((launch or {}).get("action") or {}).get("stored_data") or {}
+        trace = str((stored.get("_exception") or {}).get("_stacktrace"))
+        if any(f"pymongo.errors.{name}" in trace for name in AWAY):
+            lpad.rerun_fw(firework["fw_id"])
+            repairs.note(f"reran {firework['name']!r}, which was cut off from MongoDB")
 
 
 def _refresh_finished(lpad: LaunchPad, campaign_id: str, repairs: Repairs) -> None:
@@ -190,6 +187,8 @@ def _reapply_selections(store: Store, lpad: LaunchPad, campaign_id: str, repairs
             selection = store.selection(campaign_id, iteration)
             if selection is None or not selection.go_on:
                 continue
-        if not iteration_exists(lpad, campaign_id, wanted):
+        with WFLock(lpad, firework["fw_id"]):  # an append that is under way ends first
+            exists = iteration_exists(lpad, campaign_id, wanted)
+        if not exists:
             lpad.rerun_fw(firework["fw_id"])
             repairs.note(f"reran {firework['name']!r}, whose iteration {wanted} was never appended")

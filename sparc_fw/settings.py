@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sparc_fw.errors import InputError
@@ -50,7 +50,9 @@ class _FileSource(PydanticBaseSettingsSource):
 class Settings(BaseSettings):
     """Settings of this machine."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
 
     launchpad_file: Path | None = None
     """FireWorks' ``my_launchpad.yaml``; where unset, found as FireWorks finds it."""
@@ -58,7 +60,7 @@ class Settings(BaseSettings):
     """URI of a MongoDB, instead of a launchpad file."""
     database: str = "sparc_fw"
     """Database used with ``mongo_uri`` and with the embedded server."""
-    data_dir: Path = Path("~/.local/share/sparc_fw").expanduser()
+    data_dir: Path = Path("~/.local/share/sparc_fw")
     """Data, pid and port of the embedded MongoDB."""
     mongod_command: str | None = None
     """A mongod executable for the embedded server; where unset, the one of the extra ``mongod``, then PATH."""
@@ -74,6 +76,12 @@ class Settings(BaseSettings):
     """A Workflow that would pass this many Fireworks is followed by a new one of the same campaign."""
     mongo_patience_seconds: float = Field(120.0, ge=0)
     """How long a running task waits for a MongoDB that went away, s."""
+
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        # Tasks run in their launch folders.
+        return path.expanduser().absolute()
 
     @classmethod
     def settings_customise_sources(

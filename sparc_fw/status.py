@@ -24,11 +24,19 @@ def campaign_state(store: Store, lpad: LaunchPad, campaign_id: str) -> str:
     return "failed" if lpad.fireworks.find_one({**mine, "state": "FIZZLED"}, {"_id": 1}) is not None else state
 
 
+def has_ended(store: Store, lpad: LaunchPad, campaign_id: str) -> bool:
+    """Whether nothing more will happen: the campaign is not running, and what was running when it ended is done."""
+    if campaign_state(store, lpad, campaign_id) == "running":
+        return False
+    active = {"spec.campaign_id": campaign_id, "state": {"$in": ["RESERVED", "RUNNING"]}}
+    return lpad.fireworks.find_one(active, {"_id": 1}) is None
+
+
 def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str, Any]:
     """Everything about a campaign in JSON-able values; eV, eV/Å, s."""
     record = store.campaign_record(campaign_id)
     iterations = _iterations(store, campaign_id)
-    spent = iterations[-1]["labels"] + iterations[-1]["labels_failed"] if iterations else 0
+    spent = iterations[-1]["labels_paid"] if iterations else 0
     last = next((row for row in reversed(iterations) if row["verdict"]), None)
     return {
         "campaign": campaign_id,
@@ -109,6 +117,7 @@ def _iterations(store: Store, campaign_id: str) -> list[dict[str, Any]]:
                 "iteration": iteration,
                 "labels": counts["ok"],
                 "labels_failed": counts["failed"],
+                "labels_paid": store.count_paid(keys) - counts["missing"],
                 "label_failures": store.failure_reasons(keys) if counts["failed"] else {},
                 "frames_dropped": frameset.get("dropped", {}),
                 "test": _errors(best.get("test")),
@@ -155,4 +164,6 @@ def stage_seconds(store: Store, campaign_id: str, iteration: int) -> dict[str, f
     for record in store.stages.find({"campaign_id": campaign_id, "iteration": iteration}):
         span = spans.setdefault(record["stage"], [record["started"], record["finished"]])
         span[0], span[1] = min(span[0], record["started"]), max(span[1], record["finished"])
-    return {stage: spans[stage][1] - spans[stage][0] for stage in (*STAGES, "start", "label_test") if stage in spans}
+    found = {stage: span[1] - span[0] for stage, span in spans.items()}
+    # A stage that found all its work done took no time.
+    return dict.fromkeys(STAGES, 0.0) | found if "select" in found else found

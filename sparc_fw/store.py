@@ -32,6 +32,12 @@ def place(campaign_id: str, iteration: int, *item: str | int) -> str:
     return "/".join([campaign_id, f"{iteration:04d}", *(str(part) for part in item)])
 
 
+def _taken(name: str) -> CampaignExists:
+    return CampaignExists(
+        f"campaign {name!r} exists already: go on with it by 'sparc-fw run FILE --resume', or choose another name"
+    )
+
+
 class Store(LabelRecords):
     """Campaigns, frame sets, labels, models, explorations, selections, reports and how long each stage took.
 
@@ -77,6 +83,9 @@ class Store(LabelRecords):
         CampaignExists
             If the name is taken.
         """
+        # Nothing is stored for a name that is taken; the insertion below decides where two come at once.
+        if self.campaigns.find_one({"_id": campaign.name}, {"_id": 1}) is not None:
+            raise _taken(campaign.name)
         record = {
             "_id": campaign.name,
             "campaign": campaign.as_dict(),
@@ -88,9 +97,7 @@ class Store(LabelRecords):
         try:
             self.campaigns.insert_one(record)
         except DuplicateKeyError as error:
-            raise CampaignExists(
-                f"campaign {campaign.name!r} exists already: use --resume to go on with it, or choose another name"
-            ) from error
+            raise _taken(campaign.name) from error
 
     @patient
     def campaign_record(self, campaign_id: str) -> MongoDocument:

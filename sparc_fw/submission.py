@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,9 @@ from sparc_fw.errors import InputError
 from sparc_fw.loading import LoadedCampaign
 from sparc_fw.store import Store
 from sparc_fw.workflow import build_campaign
+
+LOCK_SECONDS = 10.0
+"""A lock that outlives this is what a killed process left; FireWorks holds it for milliseconds."""
 
 
 def submit(store: Store, lpad: LaunchPad, loaded: LoadedCampaign) -> str:
@@ -41,6 +45,32 @@ def campaign_workflows(lpad: LaunchPad, campaign_id: str) -> Iterator[dict[str, 
     yield from lpad.workflows.find({"nodes": {"$in": ids}}, {"nodes": 1, "fw_states": 1, "locked": 1}).sort("nodes", 1)
 
 
+def unlock(lpad: LaunchPad, campaign_id: str) -> list[str]:
+    """Remove locks on the campaign's Workflows that killed processes left; says in a sentence each which."""
+    done = []
+    for workflow in campaign_workflows(lpad, campaign_id):
+        node = workflow["nodes"][0]
+        if _stays_locked(lpad, node):
+            lpad.workflows.update_one({"nodes": node}, {"$unset": {"locked": ""}})
+            done.append(f"unlocked the Workflow of Firework {node}, whose lock was left by a killed process")
+    return done
+
+
+def _stays_locked(lpad: LaunchPad, node: int) -> bool:
+    """Whether a Workflow is locked and nobody writes to it for `LOCK_SECONDS`."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    before = None
+    while time.monotonic() < deadline:
+        current = lpad.workflows.find_one({"nodes": node}, {"locked": 1, "updated_on": 1})
+        if current is None or "locked" not in current:
+            return False
+        if before is not None and current["updated_on"] != before:
+            deadline = time.monotonic() + LOCK_SECONDS  # somebody works: another holder each time
+        before = current["updated_on"]
+        time.sleep(0.2)
+    return True
+
+
 def pause(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
     """Let running Fireworks finish and start no more.
 
@@ -52,6 +82,7 @@ def pause(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
     _require(store, campaign_id, ("running", "paused"))
     # First the state: a select that finishes now must not append what would run on.
     store.update_campaign(campaign_id, {"state": "paused"})
+    unlock(lpad, campaign_id)
     for workflow in campaign_workflows(lpad, campaign_id):
         lpad.pause_wf(workflow["nodes"][0])
 
@@ -65,6 +96,7 @@ def resume(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
         If the campaign has ended.
     """
     _require(store, campaign_id, ("running", "paused"))
+    unlock(lpad, campaign_id)
     store.update_campaign(campaign_id, {"state": "running"})
     for firework in lpad.fireworks.find({"spec.campaign_id": campaign_id, "state": "PAUSED"}, {"fw_id": 1}):
         lpad.resume_fw(firework["fw_id"])
@@ -82,6 +114,7 @@ def cancel(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
     """
     _require(store, campaign_id, ("running", "paused"))
     store.update_campaign(campaign_id, {"state": "cancelled"})
+    unlock(lpad, campaign_id)
     for workflow in campaign_workflows(lpad, campaign_id):
         lpad.defuse_wf(workflow["nodes"][0], defuse_all_states=False)
 

@@ -119,28 +119,28 @@ def append_iteration(store: Store, lpad: LaunchPad, campaign: Campaign, iteratio
     """
     if iteration_exists(lpad, campaign.name, iteration):
         return FWAction()
+    lpad.fireworks.delete_many(_of_iteration(campaign.name, iteration))
     fireworks = build_iteration(store, campaign, iteration)
     nodes = lpad.workflows.find_one({"nodes": fw_id}, {"nodes": 1, "metadata": 1})
     if nodes is None:
         raise StoreError(f"Firework {fw_id} belongs to no Workflow: run 'sparc-fw repair {campaign.name}'")
     if len(nodes["nodes"]) + len(fireworks) <= store.chapter_nodes:
         return FWAction(detours=Workflow(fireworks))
-    chapter = int(nodes["metadata"]["chapter"]) + 1
+    chapter = int(nodes["metadata"].get("chapter", 0)) + 1
     publish = _publish(campaign.name, iteration, [fireworks[-1]])
     lpad.add_wf(Workflow([*fireworks, publish], name=campaign.name, metadata=_metadata(campaign.name, chapter)))
     return FWAction()
 
 
 def iteration_exists(lpad: LaunchPad, campaign_id: str, iteration: int) -> bool:
-    """Whether a Workflow holds the select Firework of an iteration; orphans of it are deleted on the way."""
-    query = {"spec.campaign_id": campaign_id, "spec.iteration": iteration, "spec.stage": {"$nin": ["start", "publish"]}}
-    ids = [firework["fw_id"] for firework in lpad.fireworks.find(query, {"fw_id": 1})]
-    if not ids:
-        return False
-    if lpad.workflows.find_one({"nodes": {"$in": ids}}, {"_id": 1}) is not None:
-        return True
-    lpad.fireworks.delete_many({"fw_id": {"$in": ids}})
-    return False
+    """Whether a Workflow holds Fireworks of an iteration."""
+    ids = [firework["fw_id"] for firework in lpad.fireworks.find(_of_iteration(campaign_id, iteration), {"fw_id": 1})]
+    return bool(ids) and lpad.workflows.find_one({"nodes": {"$in": ids}}, {"_id": 1}) is not None
+
+
+def _of_iteration(campaign_id: str, iteration: int) -> dict[str, Any]:
+    """Query for the Fireworks of an iteration; start and publish belong to the campaign."""
+    return {"spec.campaign_id": campaign_id, "spec.iteration": iteration, "spec.stage": {"$nin": ["start", "publish"]}}
 
 
 def _publish(campaign_id: str, iteration: int, parents: list[Firework]) -> Firework:

@@ -168,3 +168,12 @@ def test_revived_server_still_ends_with_its_last_user(mongo: EmbeddedMongo) -> N
         kill(server.pid)
         assert mongo.revive()
     assert mongo.status() is None
+
+
+def test_an_error_of_one_user_is_not_lost_while_another_works(tmp_path: Path) -> None:
+    first, second = EmbeddedMongo(tmp_path / "data"), EmbeddedMongo(tmp_path / "data")
+    with first.lend():
+        with pytest.raises(InputError, match="mine"), second.lend():
+            raise InputError("mine")
+        assert first.status() is not None
+    assert first.status() is None

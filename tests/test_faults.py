@@ -197,7 +197,7 @@ def test_ctrl_c_and_resume(undisturbed: dict[str, Any], tmp_path: Path) -> None:
         check=False,
     )
     assert refused.returncode == 2
-    assert "use --resume" in refused.stderr
+    assert "--resume" in refused.stderr
     run.finish(run.start("--resume"))
     assert run.outcome() == undisturbed
     status = subprocess.run(

@@ -177,3 +177,21 @@ def test_inline_campaign_is_told_without_a_file(values: dict[str, Any]) -> None:
     values["comittee"] = 3
     with pytest.raises(InputError, match="campaign: comittee: no such key"):
         parse_campaign(values, Path.cwd())
+
+
+def test_colvars_from_a_file(tmp_path: Path) -> None:
+    text = "colvar { name bn\n distance { group1 { atomNumbers 1 }\n group2 { atomNumbers 2 } } }\n"
+    (tmp_path / "bias.in").write_text(text)
+    values = yaml.safe_load((Path(__file__).parents[1] / "fw_templates/workflows/nh3bh3_xtb.yaml").read_text())
+    campaign = values["fws"][0]["spec"]["_tasks"][0]["campaign"]
+    campaign["explorer"]["colvars_file"] = "bias.in"
+    loaded = parse_campaign(campaign, tmp_path)
+    assert loaded.campaign.as_dict()["explorer"]["colvars"] == text
+    assert loaded.campaign.as_dict()["explorer"]["colvars_file"] is None
+    campaign["explorer"]["colvars"] = text
+    with pytest.raises(InputError, match=r"explorer.colvars_file: found it beside explorer.colvars"):
+        parse_campaign(campaign, tmp_path)
+    del campaign["explorer"]["colvars"]
+    campaign["explorer"]["colvars_file"] = "nowhere.in"
+    with pytest.raises(InputError, match=r"explorer.colvars_file: .*nowhere.in cannot be read"):
+        parse_campaign(campaign, tmp_path)

@@ -50,7 +50,7 @@ def ignore_progress(done: int, total: int) -> None:
 def xtb_labels() -> list[Label]:
     """60 displaced molecules labelled with GFN1-xTB."""
     labeler = XTBLabeler(XTBOptions(method="GFN1-xTB"), Settings())
-    return list(labeler.label_all(displaced(60)))
+    return [labeler.label(frame) for frame in displaced(60)]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,7 +59,7 @@ def run(
     with open_session(settings) as session:
         campaign_id = _begin(session, loaded, resume)
         place = folder or Path("runs") / campaign_id
-        status = _work(session, campaign_id, workers, place, file)
+        status = _work(session, campaign_id, workers, place)
         _tell_end(session, status, place)
     if status["state"] == "failed":
         raise typer.Exit(1)
@@ -83,6 +86,8 @@ def _begin(session: Session, loaded: LoadedCampaign, resume: bool) -> str:
     record = session.store.campaign_record(campaign_id)
     stored, given = record["campaign"], loaded.campaign.as_dict()
     changed = sorted(key for key in given if stored.get(key) != given[key])
+    if session.store.files.name(loaded.files.pack()) != record["files"]:
+        changed.append("the content of a file that it names")
     if changed:
         raise InputError(
             f"{loaded.path}: {', '.join(changed)}: differs from the stored campaign {campaign_id!r}, expected the same "
@@ -90,13 +95,15 @@ def _begin(session: Session, loaded: LoadedCampaign, resume: bool) -> str:
         )
     if record["state"] in ("running", "paused"):
         go_on(session.store, session.lpad, campaign_id)
+    else:
+        typer.echo(f"{campaign_id} is {record['state']}: there is nothing to go on with")
     return campaign_id
 
 
-def _work(session: Session, campaign_id: str, workers: int, folder: Path, file: str) -> dict[str, Any]:
+def _work(session: Session, campaign_id: str, workers: int, folder: Path) -> dict[str, Any]:
     from sparc_fw.cli.tables import live_view
     from sparc_fw.local_run import LocalRun
-    from sparc_fw.status import campaign_state, campaign_status
+    from sparc_fw.status import campaign_status, has_ended
 
     console = Console()
     local = LocalRun(session, campaign_id, workers, folder)
@@ -113,10 +120,14 @@ def _work(session: Session, campaign_id: str, workers: int, folder: Path, file: 
                 shown = time.monotonic()
 
         try:
-            local.run(lambda: campaign_state(session.store, session.lpad, campaign_id) not in ("running",), onlooker)
+            # kill and a closed terminal as well as Ctrl-C: neither workers nor the embedded MongoDB stay behind.
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.default_int_handler)
+            local.run(lambda: has_ended(session.store, session.lpad, campaign_id), onlooker)
         except KeyboardInterrupt:
             live.stop()
-            typer.echo(f"stopped; nothing is lost: sparc-fw run {file} --resume --workers {workers}", err=True)
+            again = [argument for argument in sys.argv[1:] if argument != "--resume"]
+            typer.echo(f"stopped; nothing is lost: {shlex.join(['sparc-fw', *again, '--resume'])}", err=True)
             raise typer.Exit(1) from None
     for sentence in local.repairs:
         typer.echo(f"mended: {sentence}")

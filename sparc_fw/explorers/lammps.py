@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -50,8 +52,12 @@ class LAMMPSOptions(MDOptions):
     kind: Literal["lammps"] = "lammps"
     ensemble: Literal["nve", "nvt", "langevin"] = "langevin"
     """Constant energy, Nosé-Hoover or Langevin."""
+    text_files: ClassVar[dict[str, str]] = {"colvars_file": "colvars"}
+
     colvars: str = ""
     """COLVARS configuration in LAMMPS' units metal (Å, eV, eV/Å^2), atoms numbered from 1; empty for none."""
+    colvars_file: str | None = None
+    """A file with the COLVARS configuration, relative to the campaign file, instead of the text."""
 
 
 class LAMMPSExplorer(Explorer[LAMMPSOptions]):
@@ -70,10 +76,34 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         return []
 
     def check(self, structure: Atoms) -> None:
-        """Raise `InputError` where COLVARS names atoms that the structure has not, or a cell is not one."""
+        """Raise `InputError` where COLVARS refuses its text for this structure, or a cell is not one."""
         check_colvars(self.options.colvars, len(structure))
         if structure.pbc.any() and structure.cell.rank < 3:
             raise InputError("structure: found a periodic structure without three cell vectors, expected them all")
+        if self.options.colvars:
+            self._try_colvars(structure)
+
+    def _try_colvars(self, structure: Atoms) -> None:
+        """Let LAMMPS read the COLVARS text, without a potential and without a step: nobody else knows all its keys."""
+        executable, variables = lammps_command(self.settings.lmp_command)
+        pair = ["pair_style zero 6.0", "pair_coeff * *"]
+        with TemporaryDirectory() as folder:
+            directory = Path(folder)
+            write_structure(structure, directory / STRUCTURE)
+            (directory / COLVARS).write_text(with_units(self.options.colvars))
+            lines = self.input_lines(structure, pair, Plan(steps=0, every=1, temperature=1.0), seed=1)
+            (directory / INPUT).write_text("\n".join(lines) + "\n")
+            done = subprocess.run(
+                [executable, "-in", INPUT, "-log", LOG, "-nocite"],
+                cwd=directory,
+                env=clean_environment(1, variables),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        words = [line.removeprefix("colvars:").strip() for line in done.stdout.splitlines() if "rror" in line]
+        if done.returncode != 0 or words:
+            raise InputError(f"explorer.colvars: LAMMPS refuses it: {'; '.join(words) or last_lines(done.stdout, 5)}")
 
     def explore(
         self,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from ase import Atoms
 from fireworks import FWAction
 
 from sparc_fw.campaign import Campaign
-from sparc_fw.documents import Label
-from sparc_fw.errors import CampaignExists
+from sparc_fw.documents import Label, frame_hash
+from sparc_fw.errors import CampaignExists, InputError
 from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.geometry.build import build_frames
 from sparc_fw.geometry.files import Files
@@ -62,10 +63,10 @@ class StartTask(CampaignTask):
         from sparc_fw.workflow import append_iteration
 
         self._register()
-        frames = self._add_frames("train", list(self.campaign.start))
         if self.campaign.test is not None:
             self._add_frames("test", list(self.campaign.test.frames))
             self._add_frames("scan", [self.campaign.test.scan] if self.campaign.test.scan else [])
+        frames = self._add_frames("train", list(self.campaign.start))
         self.save_stage("start", 0)
         action = FWAction()
         if self.may_append():
@@ -77,14 +78,24 @@ class StartTask(CampaignTask):
         loaded = self._given()
         if loaded is None:
             return
+        if self.spec.get("campaign_id", loaded.campaign.name) != loaded.campaign.name:
+            raise InputError(
+                f"spec.campaign_id: found {self.spec['campaign_id']!r}, expected the campaign's name, "
+                f"{loaded.campaign.name!r}, in every Firework of the file"
+            )
         check_campaign(loaded, self.settings)
         try:
             self.store.create_indexes()
             self.store.add_campaign(loaded.campaign, loaded.files, self.fw_id)
         except CampaignExists:
             # A rerun of this very Firework finds what it registered the first time; anything else is a clash.
-            if self.store.campaign_record(self.campaign_id).get("start_fw_id") != self.fw_id:
+            record = self.store.campaign_record(self.campaign_id)
+            if record["start_fw_id"] != self.fw_id or record["campaign"] != loaded.campaign.as_dict():
                 raise
+
+    def _test_hashes(self) -> set[str]:
+        known = self.store.frameset(self.campaign_id, 0, "test")
+        return {frame_hash(frame) for frame in self.store.frames(known)} if known is not None else set()
 
     def _add_frames(self, role: str, sources: list[Source]) -> int:
         """Write down the frames of some sources, with the labels that they bring along; returns their number."""
@@ -95,8 +106,12 @@ class StartTask(CampaignTask):
         campaign: Campaign = self.campaign
         seed = derive_seed(campaign.seed, 0, role)
         built = build_frames(sources, campaign, files, self.labeler, self.settings, seed)
-        entries = built.entries
-        frames = [entry.frame if isinstance(entry, Label) else entry for entry in entries]
+        # Nothing of the test set is ever trained on.
+        kept_apart = self._test_hashes() if role == "train" else set()
+        entries = [entry for entry in built.entries if frame_hash(_frame(entry)) not in kept_apart]
+        if len(entries) < len(built.entries):
+            built.dropped["in_test_set"] = len(built.entries) - len(entries)
+        frames = [_frame(entry) for entry in entries]
         keys = []
         for entry in entries:
             if isinstance(entry, Label):
@@ -106,3 +121,7 @@ class StartTask(CampaignTask):
                 keys.append(self.labeler.key(entry))
         self.store.add_frames(self.campaign_id, 0, role, frames, keys, dropped=built.dropped)
         return len(frames)
+
+
+def _frame(entry: Atoms | Label) -> Atoms:
+    return entry.frame if isinstance(entry, Label) else entry

@@ -101,10 +101,12 @@ class PublishTask(ValidateTask):
             evaluator = self.potential.load(self._model_file(model))
             found[model["_id"]] = errors(evaluator, validation).force_rmse if validation else 0.0
         promoted = min(models, key=lambda model: (found[model["_id"]], -model["iteration"], model["member"]))
+        # A cancelled campaign stays cancelled, with its best model all the same.
+        state = {"state": "completed"} if self.may_append() else {}
         self.store.update_campaign(
             self.campaign_id,
             {
-                "state": "completed",
+                **state,
                 "verdict": last["verdict"],
                 "promoted": {
                     "model": promoted["_id"],

@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from sparc_fw.campaign import Campaign, System
-from sparc_fw.documents import Label
+from sparc_fw.documents import FROM_FILE, Label, frame_hash, json_hash
 from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.geometry.dynamics import dynamics_frames, samples_per_run
 from sparc_fw.geometry.files import Files
@@ -31,9 +31,6 @@ from sparc_fw.labelers.base import Labeler, LabelerOptions
 from sparc_fw.registry import backend_classes
 from sparc_fw.seeds import derive_seed
 from sparc_fw.settings import Settings
-
-FROM_FILE = "file"
-"""``code`` of a label that the campaign brought along."""
 
 
 @dataclass
@@ -175,7 +172,7 @@ def _entries(
     if isinstance(source, LabelledSource):
         system = campaign.system(source.system)
         found = files.frames(source.path, source.index)
-        return [_label(source.path, number, frame, system, labeler) for number, frame in enumerate(found)]
+        return [_label(source.path, number, frame, system) for number, frame in enumerate(found)]
     return _cheap_frames(source, campaign, files, labeler)
 
 
@@ -197,7 +194,7 @@ def _cheap_frames(source: Source, campaign: Campaign, files: Files, labeler: Lab
         return [_named(frame, system) for frame in files.frames(source.path, source.index)]
     if isinstance(source, LabelledSource):
         found = files.frames(source.path, source.index)
-        return [_label(source.path, number, frame, system, labeler).frame for number, frame in enumerate(found)]
+        return [_label(source.path, number, frame, system).frame for number, frame in enumerate(found)]
     raise TypeError(f"no frames are known to come from {type(source).__name__}")
 
 
@@ -213,7 +210,7 @@ def _displaced(structure: Atoms, amplitude: float, random: np.random.Generator) 
     return frame
 
 
-def _label(path: str, number: int, found: Atoms, system: System, labeler: Labeler[Any]) -> Label:
+def _label(path: str, number: int, found: Atoms, system: System) -> Label:
     """The label that a file holds."""
     results = found.calc.results if found.calc is not None else {}
     missing = [name for name in ("energy", "forces") if not np.isfinite(results.get(name, np.nan)).all()]
@@ -232,7 +229,8 @@ def _label(path: str, number: int, found: Atoms, system: System, labeler: Labele
         stress=stress,
         code=FROM_FILE,
         attempts=0,
-        key=labeler.key(frame),
+        # Not the labeler's key: what a file says must never pass for what a labeler computed.
+        key=json_hash([frame_hash(frame), FROM_FILE, float(results["energy"]), np.asarray(results["forces"]).tolist()]),
     )
 
 

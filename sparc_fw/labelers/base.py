@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -117,6 +116,13 @@ class Labeler(Backend[LabelerOptionsType]):
         """
         raise NotImplementedError(f"the labeler '{self.options.kind}' cannot drive dynamics")
 
+    def _calculate(self, frame: Atoms) -> tuple[float, np.ndarray, np.ndarray | None, int]:
+        try:
+            return self.calculate(frame)
+        except (ArithmeticError, ValueError, RuntimeError) as error:
+            # What a code raises when its numbers go astray; one such frame must not end the campaign.
+            raise LabelError("crashed", f"{self.code}: {type(error).__name__}: {error}") from error
+
     def label(self, frame: Atoms) -> Label:
         """Label one frame; failures are labels too, with status ``failed``."""
         started = time.perf_counter()
@@ -129,7 +135,7 @@ class Labeler(Backend[LabelerOptionsType]):
         }
         try:
             self._refuse_broken(frame)
-            energy, forces, stress, attempts = self.calculate(frame)
+            energy, forces, stress, attempts = self._calculate(frame)
             if not (np.isfinite(energy) and np.isfinite(forces).all()):
                 raise LabelError("nan", "energy or forces are not finite", attempts)
         except LabelError as error:
@@ -159,10 +165,3 @@ class Labeler(Backend[LabelerOptionsType]):
         overlap = describe_overlap(frame)
         if overlap is not None:
             raise LabelError("overlap", overlap, attempts=0)
-
-    def label_all(self, frames: Sequence[Atoms], done: Callable[[int], None] | None = None) -> Iterator[Label]:
-        """Label frames one after the other, yielding each as soon as it is there."""
-        for count, frame in enumerate(frames, start=1):
-            yield self.label(frame)
-            if done is not None:
-                done(count)

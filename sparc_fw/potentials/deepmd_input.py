@@ -45,6 +45,11 @@ class DeepMDOptions(PotentialOptions):
     """Embedding net, layer by layer."""
     axis_neurons: int = Field(8, ge=1)
     """Columns of the embedding matrix that make the descriptor's axis."""
+    three_body_neurons: Neurons | None = None
+    """Embedding net of an additional three-body descriptor (se_e3), which sees twists about double bonds that the
+    two-body one barely does; where unset, there is none."""
+    three_body_rcut: Positive = 4.0
+    """Cut-off radius of the three-body descriptor, Å."""
     fitting_neurons: Neurons = [100, 100, 100]
     """Fitting net, layer by layer."""
     activation: str = "tanh"
@@ -131,9 +136,11 @@ def training_input(
     # 32 bits, which is all that DeePMD-kit keeps; the stride is odd, so that no two members share one.
     seeds = [(seed * 7919 + part) % 2**32 for part in range(3)]
     descriptor = result["model"]["descriptor"]
-    if descriptor["type"] in LISTED_SEL:
-        descriptor.setdefault("sel", list(sel))
-    descriptor["seed"], result["model"]["fitting_net"]["seed"], result["training"]["seed"] = seeds
+    for number, part in enumerate(descriptor["list"] if descriptor["type"] == "hybrid" else [descriptor]):
+        if part["type"] in LISTED_SEL:
+            part.setdefault("sel", list(sel))
+        part["seed"] = (seeds[0] + number) % 2**32
+    result["model"]["fitting_net"]["seed"], result["training"]["seed"] = seeds[1:]
     if validation:
         data = {"systems": list(validation), "batch_size": 1, "numb_btch": 8}
         result["training"]["validation_data"] = merged(data, result["training"].get("validation_data", {}))
@@ -148,7 +155,7 @@ def _template(
     pref_virial = options.pref_virial if virial else (0.0, 0.0)
     for letter, prefactors in (("e", options.pref_energy), ("f", options.pref_force), ("v", pref_virial)):
         loss[f"start_pref_{letter}"], loss[f"limit_pref_{letter}"] = prefactors
-    descriptor = {
+    descriptor: dict[str, Any] = {
         "type": "se_e2_a",
         "sel": list(sel),
         "rcut": options.rcut,
@@ -159,6 +166,17 @@ def _template(
         "type_one_side": True,
         **net,
     }
+    if options.three_body_neurons is not None:
+        three_body = {
+            "type": "se_e3",
+            "sel": list(sel),
+            "rcut": options.three_body_rcut,
+            "rcut_smth": options.rcut_smth,
+            "neuron": options.three_body_neurons,
+            "resnet_dt": False,
+            **net,
+        }
+        descriptor = {"type": "hybrid", "list": [descriptor, three_body]}
     return {
         "model": {
             "type_map": list(elements),

@@ -46,6 +46,9 @@ def run(models: list[Path], folder: Path, start: Atoms | None = None, **options:
         (DISTANCE.replace("{ 2 }", "{ two }"), "two"),
         (DISTANCE + "}", "braces"),
         ("units real\n" + DISTANCE, "units real"),
+        (DISTANCE.replace("name bn", "nmae bn"), "nmae"),
+        (DISTANCE + "metadynamcis { colvars bn }", "metadynamcis"),
+        (DISTANCE + "metadynamics { colvars nb\n hillWeight 0.01\n hillWidth 1.0 }", "nb"),
     ],
 )
 def test_colvars_that_cannot_fit_are_bad_input(text: str, named: str) -> None:

@@ -122,11 +122,3 @@ def test_key_stays_under_a_change_of_nothing(labeler: Labeler[Any]) -> None:
     assert labeler.key(shifted) == labeler.key(frame)
     shifted.positions[0, 0] += 1e-4
     assert labeler.key(shifted) != labeler.key(frame)
-
-
-def test_label_all_labels_in_order_and_reports_progress(labeler: Labeler[Any]) -> None:
-    frames = [molecule("H2"), bent_water()]
-    counts: list[int] = []
-    labels = list(labeler.label_all(frames, counts.append))
-    assert [label.frame for label in labels] == frames
-    assert counts == [1, 2]

@@ -5,9 +5,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 from fireworks import LaunchPad
 
 from sparc_fw.errors import CampaignExists, InputError
@@ -16,6 +21,7 @@ from sparc_fw.repair import repair
 from sparc_fw.status import campaign_rows, campaign_state, campaign_status
 from sparc_fw.store import Store
 from sparc_fw.submission import cancel, pause, resume, submit
+from sparc_fw.testing import morse
 
 Loader = Callable[..., LoadedCampaign]
 Work = Callable[..., None]
@@ -199,6 +205,37 @@ def test_the_label_budget_is_never_passed(store: Store, launchpad: LaunchPad, lo
     assert [row["labels"] for row in status["iterations"]] == [20, 35, 42]
 
 
+def test_labels_that_a_file_brings_cost_nothing(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work, tmp_path: Path
+) -> None:
+    frames = []
+    for shift in np.linspace(0.0, 0.3, 12):
+        frame = Atoms("H3", positions=[[0, 0, 0], [1.5 + shift, 0, 0], [0, 1.5, 0]])
+        energies, forces = morse(frame.positions[None])
+        frame.calc = SinglePointCalculator(frame, energy=energies[0], forces=forces[0])
+        frames.append(frame)
+    write(tmp_path / "known.extxyz", frames)
+    known = {"kind": "labelled", "path": "known.extxyz"}
+    start = [known, {"kind": "displacements", "amplitude_A": 0.1, "frames": 8}]
+    submit(store, launchpad, load(start=start, budget={"labels": 10, "iterations": 1}))
+    work()
+    status = campaign_status(store, launchpad, "trimer")
+    assert status["iterations"][0]["labels"] == 20
+    assert status["labels_spent"] == 8
+    assert store.labels.count_documents({"code": "file"}) == 12
+
+
+def test_nothing_of_the_test_set_is_trained_on(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> None:
+    scan = {"kind": "scan", "atoms": [0, 1], "first": 1.2, "last": 3.0, "points": 10}
+    test = {"frames": [{**scan, "first": 1.2, "last": 1.6, "points": 3}]}
+    submit(store, launchpad, load(start=[scan], test=test, budget={"labels": 20, "iterations": 1}))
+    work()
+    row = campaign_status(store, launchpad, "trimer")["iterations"][0]
+    assert row["labels"] == 7
+    assert row["frames_dropped"] == {"in_test_set": 3}
+    assert row["test"]["frames"] == 3
+
+
 def test_a_run_that_dies_early_is_not_converged(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> None:
     explorer = {"kind": "random_walk", "replicas": 2, "duration_ps": [1.0], "explode": True}
     submit(store, launchpad, load(explorer=explorer, potential={"kind": "blurred_morse", "blur": 0.0}))
@@ -262,7 +299,7 @@ def test_cancelled_means_no_more_work(store: Store, launchpad: LaunchPad, load: 
 def test_a_name_can_be_taken_once(store: Store, launchpad: LaunchPad, load: Loader) -> None:
     submit(store, launchpad, load())
     count = launchpad.fireworks.count_documents({})
-    with pytest.raises(CampaignExists, match=r"'trimer' exists already: use --resume"):
+    with pytest.raises(CampaignExists, match=r"'trimer' exists already: go on with it by 'sparc-fw run FILE --resume'"):
         submit(store, launchpad, load())
     assert launchpad.fireworks.count_documents({}) == count
 

@@ -14,6 +14,7 @@ import pytest
 from fireworks import LaunchPad
 
 import sparc_fw.repair
+import sparc_fw.submission
 from sparc_fw.launchpad import write_launchpad_file
 from sparc_fw.loading import LoadedCampaign
 from sparc_fw.repair import repair, worker_name
@@ -49,7 +50,7 @@ def undisturbed() -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sparc_fw.repair, "LOCK_SECONDS", 0.5)
+    monkeypatch.setattr(sparc_fw.submission, "LOCK_SECONDS", 0.5)
     monkeypatch.setattr(sparc_fw.repair, "ADD_SECONDS", 0.1)
 
 
@@ -138,6 +139,7 @@ def test_a_campaign_registered_without_its_workflow_gets_it(
 ) -> None:
     loaded = load()
     store.add_campaign(loaded.campaign, loaded.files)
+    store.update_campaign("trimer", {"created": 0.0})
     repair(store, launchpad, "trimer")
     work()
     assert campaign_status(store, launchpad, "trimer")["state"] == "completed"
