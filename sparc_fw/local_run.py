@@ -109,7 +109,12 @@ class LocalRun:
         else:
             lpad.to_file(str(self.folder / "my_launchpad.yaml"))
             (self.folder / "my_launchpad.yaml").chmod(0o600)
-        config = {"PING_TIME_SECS": settings.ping_seconds, "RUN_EXPIRATION_SECS": 4 * settings.ping_seconds}
+        config = {
+            "PING_TIME_SECS": settings.ping_seconds,
+            "RUN_EXPIRATION_SECS": 4 * settings.ping_seconds,
+            # Longer than any live process holds a lock; who waits in vain is mended by the watch.
+            "WFLOCK_EXPIRATION_SECS": 30,
+        }
         (self.folder / "FW_config.yaml").write_text(yaml.safe_dump(config))
 
     def _start(self, number: int) -> Worker:

@@ -16,6 +16,7 @@ from ase.data import covalent_radii
 from ase.io import write
 
 from sparc_fw.campaign import Campaign
+from sparc_fw.documents import FROM_FILE
 from sparc_fw.errors import InputError, StageFailed
 from sparc_fw.geometry.build import Built, build_frames, check_sources, structure_of
 from sparc_fw.geometry.confinement import SoftSphere
@@ -80,12 +81,13 @@ def test_entries_keep_the_order_of_the_sources(tmp_path: Path) -> None:
     assert all(frame.info == {"system": "methanol", "charge": 0, "spin": 0} for frame in built.frames)
 
 
-def test_labels_of_a_file_are_found_by_their_key(tmp_path: Path) -> None:
+def test_labels_of_a_file_never_pass_for_what_a_labeler_computed(tmp_path: Path) -> None:
     write(tmp_path / "known.extxyz", labelled(3))
     label = build(tmp_path, [{"kind": "labelled", "path": "known.extxyz"}]).labels[2]
     assert (label.status, label.code, label.energy) == ("ok", "file", -2.0)
     assert label.forces == pytest.approx(np.full((6, 3), 0.2))
-    assert label.key == labeler().key(label.frame)
+    assert label.key != labeler().key(label.frame)
+    assert label.code == FROM_FILE
 
 
 def test_a_frame_that_came_before_is_counted(tmp_path: Path) -> None:
