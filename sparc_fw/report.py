@@ -41,13 +41,7 @@ def report_text(status: dict[str, Any], pictures: list[str]) -> str:
     lines += [f"{status['labels_spent']} of {status['labels_budget']} labels were spent.", ""]
     promoted = status["promoted"]
     if promoted:
-        row = status["iterations"][promoted["iteration"]]
-        member = row["members"][promoted["member"]]
-        lines += [
-            f"Promoted: member {promoted['member']} of iteration {promoted['iteration']}, best of all on the "
-            f"validation set ({promoted['validation_force_rmse']:.3f} eV/Å). {_member_sentence(member)}",
-            "",
-        ]
+        lines += [promoted_sentence(status), ""]
     lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(_row(row)) + " |" for row in status["iterations"]]
     lines += ["", "Errors are those of the member that the validation set prefers.", ""]
@@ -62,6 +56,16 @@ def report_text(status: dict[str, Any], pictures: list[str]) -> str:
     for problem in status["problems"]:
         lines.append(f"- FIZZLED {problem['name']} (Firework {problem['fw_id']}): {problem['reason']}")
     return "\n".join(lines) + "\n"
+
+
+def promoted_sentence(status: dict[str, Any]) -> str:
+    """Which model was promoted, and what it can do."""
+    promoted = status["promoted"]
+    member = status["iterations"][promoted["iteration"]]["members"][promoted["member"]]
+    return (
+        f"Promoted: member {promoted['member']} of iteration {promoted['iteration']}, best of all on the validation set "
+        f"({promoted['validation_force_rmse']:.3f} eV/Å). {_member_sentence(member)}"
+    )
 
 
 def _counts(counts: dict[str, int] | None) -> str:

@@ -136,7 +136,7 @@ def _work(session: Session, campaign_id: str, workers: int, folder: Path) -> dic
 
 def _tell_end(session: Session, status: dict[str, Any], folder: Path) -> None:
     from sparc_fw.cli.tables import iteration_table
-    from sparc_fw.report import write_report
+    from sparc_fw.report import promoted_sentence, write_report
 
     console = Console()
     console.print(iteration_table(status))
@@ -145,7 +145,6 @@ def _tell_end(session: Session, status: dict[str, Any], folder: Path) -> None:
     if status["sentence"]:
         console.print(status["sentence"])
     if status["promoted"]:
-        best = status["promoted"]
-        console.print(f"promoted: member {best['member']} of iteration {best['iteration']}")
+        console.print(promoted_sentence(status))
     for path in write_report(session.store, status, folder):
         console.print(f"wrote {path}", soft_wrap=True)
