@@ -63,8 +63,8 @@ def promoted_sentence(status: dict[str, Any]) -> str:
     promoted = status["promoted"]
     member = status["iterations"][promoted["iteration"]]["members"][promoted["member"]]
     return (
-        f"Promoted: member {promoted['member']} of iteration {promoted['iteration']}, best of all on the validation set "
-        f"({promoted['validation_force_rmse']:.3f} eV/Å). {_member_sentence(member)}"
+        f"Promoted: member {promoted['member']} of iteration {promoted['iteration']}, best of all on the "
+        f"validation set ({promoted['validation_force_rmse']:.3f} eV/Å). {_member_sentence(member)}"
     )
 
 
