@@ -13,6 +13,7 @@ import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 
 from fireworks import LaunchPad
@@ -26,6 +27,9 @@ ADD_SECONDS = 1.0
 
 AWAY = ("AutoReconnect", "ServerSelectionTimeoutError", "NetworkTimeout", "ConnectionFailure", "NotPrimaryError")
 """Exceptions of pymongo that say nothing about the task that they hit."""
+
+CHECKOUT_SECONDS = 20.0
+"""Far longer than FireWorks takes from reserving a Firework to writing its launch."""
 
 WORKER_PREFIX = "sparc-fw"
 
@@ -130,7 +134,12 @@ def _rerun_dead(
     for firework in list(lpad.fireworks.find(running, {"fw_id": 1, "launches": 1, "name": 1, "state": 1})):
         launch = lpad.launches.find_one({"launch_id": {"$in": firework["launches"]}}, sort=[("launch_id", -1)])
         if launch is None:
-            continue  # checked out this moment: the launch comes next
+            # Reserved this moment, and the launch comes next; or its worker died in between.
+            reserved = lpad.fireworks.find_one({"fw_id": firework["fw_id"], "state": "RESERVED", "launches": []})
+            if reserved is not None and _age_seconds(reserved["updated_on"]) > CHECKOUT_SECONDS:
+                lpad.rerun_fw(firework["fw_id"])
+                repairs.note(f"reran {firework['name']!r}, whose worker died while it took it")
+            continue
         worker = launch["fworker"]["name"]
         if launch["state"] in ("RUNNING", "RESERVED") and (worker in dead_workers or _is_dead(worker)):
             lpad.mark_fizzled(launch["launch_id"])
@@ -138,6 +147,12 @@ def _rerun_dead(
             if store.campaign_record(campaign_id)["state"] == "paused":
                 lpad.pause_fw(firework["fw_id"])
             repairs.note(f"reran {firework['name']!r}, whose worker is dead")
+
+
+def _age_seconds(moment: datetime | str) -> float:
+    """Seconds since a moment as FireWorks stores it: a datetime of MongoDB or an ISO string, both in UTC."""
+    then = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return (datetime.now(timezone.utc) - then.replace(tzinfo=timezone.utc)).total_seconds()
 
 
 def _rerun_cut_off(lpad: LaunchPad, campaign_id: str, repairs: Repairs) -> None:

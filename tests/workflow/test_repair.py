@@ -143,3 +143,19 @@ def test_a_campaign_registered_without_its_workflow_gets_it(
     repair(store, launchpad, "trimer")
     work()
     assert campaign_status(store, launchpad, "trimer")["state"] == "completed"
+
+
+def test_a_firework_that_was_reserved_by_a_worker_that_died_is_rerun(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(store, launchpad, load())
+    work(1)
+    reserved = launchpad._get_a_fw_to_run()
+    repair(store, launchpad, "trimer")
+    state = launchpad.get_fw_dict_by_id(reserved.fw_id)["state"]
+    assert state == "RESERVED", "its launch may come any moment"
+    monkeypatch.setattr(sparc_fw.repair, "CHECKOUT_SECONDS", -1.0)
+    assert "died while it took it" in " ".join(repair(store, launchpad, "trimer").done)
+    assert launchpad.get_fw_dict_by_id(reserved.fw_id)["state"] == "READY"
+    work()
+    assert campaign_status(store, launchpad, "trimer")["state"] == "completed"
