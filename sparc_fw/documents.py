@@ -191,8 +191,8 @@ class FrameVerdict:
     Attributes
     ----------
     fate : str
-        ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``too_close_in_time``,
-        ``too_similar``, ``over_cap``.
+        ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``after_failure``,
+        ``too_close_in_time``, ``too_similar``, ``over_cap``.
     """
 
     replica: int

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pymongo import MongoClient
@@ -88,6 +88,7 @@ class EmbeddedMongo:
         self.log = self.data_dir / "mongod.log"
         self._database = self.data_dir / "db"
         self._memory = self.data_dir / "mongod.json"
+        self._users = self.data_dir / "users.lock"
 
     def status(self) -> Server | None:
         """The server that runs on this data; None where none does."""
@@ -96,7 +97,7 @@ class EmbeddedMongo:
         return remembered if remembered is not None and self._is_ours(remembered.pid) else None
 
     def start(self) -> Server:
-        """Start a server, detached from this process.
+        """Start a server, detached from this process; one that `lend` started stays from now on.
 
         Raises
         ------
@@ -107,18 +108,19 @@ class EmbeddedMongo:
         SparcError
             If mongod does not come up; carries its last words.
         """
-        server, started = self.ensure()
-        if not started:
-            raise InputError(
-                f"{self.data_dir}: a MongoDB runs on this data already (pid {server.pid}, {server.uri}); "
-                "use it, or end it with 'sparc-fw db stop'"
-            )
-        return server
-
-    def ensure(self) -> tuple[Server, bool]:
-        """The running server, started where there is none, and whether it was started now."""
         with self._locked():
-            return self._ensure(lent=False)
+            running = self.status()
+            if running is None:
+                return self._ensure(lent=False)[0]
+            if running.lent:
+                kept = replace(running, lent=False)
+                self._remember(kept)
+                return kept
+            server = running
+        raise InputError(
+            f"{self.data_dir}: a MongoDB runs on this data already (pid {server.pid}, {server.uri}); "
+            "use it, or end it with 'sparc-fw db stop'"
+        )
 
     def revive(self) -> bool:
         """Start the server again if it died, to end as it would have ended; True if it did."""
@@ -132,11 +134,10 @@ class EmbeddedMongo:
 
         A server that `start` started stays. A user that is killed counts no longer from then on.
         """
-        users = self.data_dir / "users.lock"
         with ExitStack() as stack:
             with self._locked():
                 server, _ = self._ensure(lent=True)
-                mine = stack.enter_context(users.open("w"))
+                mine = stack.enter_context(self._users.open("w"))
                 fcntl.flock(mine, fcntl.LOCK_SH)
             try:
                 yield server
@@ -144,7 +145,7 @@ class EmbeddedMongo:
                 mine.close()
                 with self._locked():
                     running = self.status()
-                    if running is not None and running.lent and not _is_used(users):
+                    if running is not None and running.lent and not _is_used(self._users):
                         self._end(running)
 
     def stop(self) -> bool:
@@ -152,12 +153,19 @@ class EmbeddedMongo:
 
         Raises
         ------
+        InputError
+            If a run on this machine uses it.
         SparcError
             If it still runs after a minute.
         """
         with self._locked():
             server = self.status()
             if server is not None:
+                if _is_used(self._users):
+                    raise InputError(
+                        f"{self.data_dir}: a 'sparc-fw' command works on this MongoDB (pid {server.pid}) right now; "
+                        "wait for its end or stop it by Ctrl-C first"
+                    )
                 self._end(server)
             return server is not None
 

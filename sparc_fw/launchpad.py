@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,12 @@ def write_launchpad_file(uri: str, database: str, path: Path) -> None:
             file.write(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def campaign_workflows(lpad: LaunchPad, campaign_id: str) -> Iterator[dict[str, Any]]:
+    """The Workflows (chapters) of a campaign, oldest first."""
+    ids = [fw["fw_id"] for fw in lpad.fireworks.find({"spec.campaign_id": campaign_id}, {"fw_id": 1})]
+    yield from lpad.workflows.find({"nodes": {"$in": ids}}, {"nodes": 1, "fw_states": 1, "locked": 1}).sort("nodes", 1)
 
 
 def _read(path: Path) -> dict[str, Any]:

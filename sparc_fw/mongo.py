@@ -125,3 +125,20 @@ class Files:
             # Two workers may fetch at once; each replaces the other's identical file.
             Path(temporary).replace(target)
         return target
+
+
+def place(campaign_id: str, iteration: int, *item: str | int) -> str:
+    """The key of whatever belongs to a place in a campaign."""
+    return "/".join([campaign_id, f"{iteration:04d}", *(str(part) for part in item)])
+
+
+def insert_once(collection: Any, record: MongoDocument) -> MongoDocument:
+    """Insert a record unless its key is there; return the one that is in the collection afterwards."""
+    try:
+        collection.insert_one(record)
+    except DuplicateKeyError:
+        stored: MongoDocument | None = collection.find_one({"_id": record["_id"]})
+        if stored is None:
+            raise StoreError(f"{collection.name}: {record['_id']} vanished while it was written") from None
+        return stored
+    return record

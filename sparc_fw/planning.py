@@ -15,6 +15,9 @@ from sparc_fw.documents import Dataset, Label
 from sparc_fw.errors import StageFailed
 from sparc_fw.explorers.base import by_place
 from sparc_fw.geometry.build import count_frames, structure_of
+from sparc_fw.geometry.dynamics import dynamics_frames
+from sparc_fw.geometry.sources import DynamicsSource
+from sparc_fw.labelers.base import charge_and_spin
 from sparc_fw.loading import LoadedCampaign
 from sparc_fw.registry import backend_classes
 from sparc_fw.settings import Settings
@@ -22,6 +25,7 @@ from sparc_fw.settings import Settings
 TRAINING_STEPS = (10, 110)
 """Two short trainings tell the cost of a step from the cost of starting."""
 MD_PS = (0.05, 0.25)
+DRIVER_STEPS = (10, 60)
 
 
 @dataclass
@@ -44,8 +48,9 @@ class Plan:
 
 @dataclass
 class Costs:
-    """Seconds of one label, and start-up seconds and seconds per step of a training and of dynamics."""
+    """Seconds of the start dynamics and of a label; start-up seconds and seconds per step of training and dynamics."""
 
+    start: float
     label: float
     train: tuple[float, float]
     explore: tuple[float, float]
@@ -91,16 +96,17 @@ def measure(loaded: LoadedCampaign, settings: Settings) -> Costs:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
         return Costs(
+            start=sum(_drive(source, structure, settings) for source in _driven(campaign)),
             label=label.seconds,
             train=_line(TRAINING_STEPS, lambda steps: _train(campaign, dataset, int(steps), model, settings)),
             explore=_line(MD_PS, lambda ps: _explore(campaign, structure, ps, model, settings)),
         )
 
 
-def hours(plan: Plan, costs: Costs, campaign: Campaign, workers: int) -> dict[str, float]:
+def hours(plan: Plan, costs: Costs, campaign: Campaign, workers: int, settings: Settings) -> dict[str, float]:
     """Hours of each stage with so many workers, all iterations together, one model of the whole budget."""
-    seconds = {"label": costs.label * (sum(plan.labels) + plan.test_labels) / workers}
-    steps = getattr(campaign.potential, "steps", TRAINING_STEPS[1])
+    seconds = {"start": costs.start / workers, "label": costs.label * (sum(plan.labels) + plan.test_labels) / workers}
+    steps = _backend("potential", campaign.potential, settings).total_steps
     rounds = math.ceil(campaign.committee / workers)
     start, step = costs.train
     seconds["train"] = len(plan.labels) * rounds * (start + step * steps)
@@ -109,6 +115,30 @@ def hours(plan: Plan, costs: Costs, campaign: Campaign, workers: int) -> dict[st
     lengths = [by_place(campaign.explorer.duration_ps, iteration) for iteration in range(len(plan.labels))]
     seconds["explore"] = sum(math.ceil(replicas / workers) * (start + per_ps * length) for length in lengths)
     return {stage: value / 3600 for stage, value in seconds.items()}
+
+
+def _driven(campaign: Campaign) -> list[DynamicsSource]:
+    """The sources of start and test frames that run dynamics."""
+    sources = [*campaign.start, *(campaign.test.frames if campaign.test is not None else [])]
+    return [source for source in sources if isinstance(source, DynamicsSource)]
+
+
+def _drive(source: DynamicsSource, structure: Any, settings: Settings) -> float:
+    """Seconds that the dynamics of a source take, from a few steps of one run of it."""
+    starts = {"scan": "points", "random": "count"}
+    runs = 1 if source.starts is None else getattr(source.starts, starts[source.starts.kind])
+    steps = len(source.temperature_K) * runs * source.duration_ps * 1000 / source.timestep_fs
+    driver = _backend("labeler", source.driver, settings)
+    calculator = driver.calculator(*charge_and_spin(structure))
+
+    def run(count: float) -> None:
+        brief = {"duration_ps": count * source.timestep_fs / 1000, "temperature_K": source.temperature_K[:1]}
+        brief |= {"sample_every_fs": source.timestep_fs, "frames": 1, "choose": "even"}
+        limits = {"energy_window_eV": None, "within_A": None, "max_force": None}
+        dynamics_frames([structure], source.model_copy(update=brief | limits), calculator, 1)
+
+    start, step = _line(DRIVER_STEPS, run)
+    return start + steps * step
 
 
 def _line(sizes: tuple[float, float], run: Callable[[float], None]) -> tuple[float, float]:
@@ -123,12 +153,11 @@ def _line(sizes: tuple[float, float], run: Callable[[float], None]) -> tuple[flo
 
 
 def _train(campaign: Campaign, dataset: Dataset, steps: int, model: Path, settings: Settings) -> None:
-    options = campaign.potential
-    if "steps" in type(options).model_fields:
-        options = options.model_copy(update={"steps": steps})
-    potential = _backend("potential", options, settings)
+    potential = _backend("potential", campaign.potential, settings).with_steps(steps)
     with tempfile.TemporaryDirectory() as folder:
-        trained = potential.train(dataset, 1, Path(folder), lambda done, total: None)
+        directory = Path(folder) / "train-0"
+        directory.mkdir()
+        trained = potential.train(dataset, 1, directory, lambda done, total: None)
     model.with_suffix(trained.suffix).write_bytes(trained.file)
 
 

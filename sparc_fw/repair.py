@@ -19,8 +19,9 @@ from pathlib import Path
 from fireworks import LaunchPad
 from fireworks.core.launchpad import WFLock
 
+from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.store import Store
-from sparc_fw.submission import campaign_workflows, ensure_workflow, unlock
+from sparc_fw.submission import ensure_workflow, unlock
 
 ADD_SECONDS = 1.0
 """Longest time between FireWorks' writing the Fireworks of a new Workflow and the Workflow itself."""

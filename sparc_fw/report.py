@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sparc_fw.figures import draw_all
+from sparc_fw.sentences import counted, loss_sentences, promoted_sentence
+from sparc_fw.status import TABLE_STAGES
 from sparc_fw.store import Store
 
 COLUMNS = (
@@ -18,10 +20,7 @@ COLUMNS = (
     "accurate / candidate / failed %",
     "picks",
     "verdict",
-    "label s",
-    "train s",
-    "explore s",
-    "select s",
+    *(f"{name} s" for name in TABLE_STAGES.values()),
 )
 
 
@@ -47,39 +46,12 @@ def report_text(status: dict[str, Any], pictures: list[str]) -> str:
     lines += ["", "Errors are those of the member that the validation set prefers.", ""]
     for row in status["iterations"]:
         if row["sentence"]:
-            lines.append(f"- Iteration {row['iteration']}: {row['sentence']}. Frames: {_counts(row['fates'])}.")
-        if row["label_failures"]:
-            lines.append(f"  Failed labels so far: {_counts(row['label_failures'])}.")
-        if any(row["frames_dropped"].values()):
-            lines.append(f"  Start frames left out: {_counts(row['frames_dropped'])}.")
+            lines.append(f"- Iteration {row['iteration']}: {row['sentence']}. Frames: {counted(row['fates'])}.")
+    lines += ["", *(f"- {sentence}" for sentence in loss_sentences(status))]
     lines += ["", *(f"![{name}]({name})" for name in pictures)]
     for problem in status["problems"]:
         lines.append(f"- FIZZLED {problem['name']} (Firework {problem['fw_id']}): {problem['reason']}")
     return "\n".join(lines) + "\n"
-
-
-def promoted_sentence(status: dict[str, Any]) -> str:
-    """Which model was promoted, and what it can do."""
-    promoted = status["promoted"]
-    member = status["iterations"][promoted["iteration"]]["members"][promoted["member"]]
-    return (
-        f"Promoted: member {promoted['member']} of iteration {promoted['iteration']}, best of all on the "
-        f"validation set ({promoted['validation_force_rmse']:.3f} eV/Å). {_member_sentence(member)}"
-    )
-
-
-def _counts(counts: dict[str, int] | None) -> str:
-    return ", ".join(f"{key} {value}" for key, value in sorted((counts or {}).items())) or "none"
-
-
-def _member_sentence(member: dict[str, Any]) -> str:
-    parts = []
-    if member["test"]:
-        parts.append(f"On the test set {member['test']['force_rmse']:.3f} eV/Å")
-        parts.append(f"{1000 * member['test']['energy_rmse']:.1f} meV/atom")
-    if member["scan_rmse"] is not None:
-        parts.append(f"on the scan {1000 * member['scan_rmse']:.1f} meV")
-    return ", ".join(parts) + ("." if parts else "")
 
 
 def _row(row: dict[str, Any]) -> list[str]:
@@ -94,5 +66,5 @@ def _row(row: dict[str, Any]) -> list[str]:
         " / ".join(f"{100 * fractions[c]:.1f}" for c in ("accurate", "candidate", "failed")) if fractions else "",
         str(row["picks"]) if row["picks"] is not None else "",
         row["verdict"] or "",
-        *(f"{seconds[s]:.0f}" if s in seconds else "" for s in ("label", "train", "explore", "select")),
+        *(f"{seconds[s]:.0f}" if s in seconds else "" for s in TABLE_STAGES),
     ]

@@ -7,9 +7,20 @@ from typing import Any
 
 from fireworks import LaunchPad
 
+from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.store import Store
 
 STAGES = ("label", "train", "explore", "validate", "select")
+TABLE_STAGES = {
+    "start": "start",
+    "label": "label",
+    "label_test": "test labels",
+    "train": "train",
+    "explore": "explore",
+    "validate": "validate",
+    "select": "select",
+}
+"""The stages whose seconds are shown, with their headings; start and test labels belong to the first iteration."""
 ENDED = ("completed", "cancelled")
 
 
@@ -27,6 +38,9 @@ def campaign_state(store: Store, lpad: LaunchPad, campaign_id: str) -> str:
 def has_ended(store: Store, lpad: LaunchPad, campaign_id: str) -> bool:
     """Whether nothing more will happen: the campaign is not running, and what was running when it ended is done."""
     if campaign_state(store, lpad, campaign_id) == "running":
+        return False
+    # A worker says of its Firework that it is done before it has written all that follows from it.
+    if any("locked" in workflow for workflow in campaign_workflows(lpad, campaign_id)):
         return False
     active = {"spec.campaign_id": campaign_id, "state": {"$in": ["RESERVED", "RUNNING"]}}
     return lpad.fireworks.find_one(active, {"_id": 1}) is None
@@ -48,6 +62,7 @@ def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str
         "created": record["created"],
         "promoted": record.get("promoted"),
         "iterations": iterations,
+        "reference": {role: _reference(store, campaign_id, role) for role in ("test", "scan")},
         "problems": problems(lpad, campaign_id),
     }
 
@@ -137,6 +152,14 @@ def _iterations(store: Store, campaign_id: str) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _reference(store: Store, campaign_id: str, role: str) -> dict[str, Any]:
+    """How many frames of the test set or the reference scan have a label, and why the others have none."""
+    frameset = store.frameset(campaign_id, 0, role) or {"keys": [], "dropped": {}}
+    counts = store.label_counts(frameset["keys"])
+    failures = store.failure_reasons(frameset["keys"]) if counts["failed"] else {}
+    return {**counts, "failures": failures, "dropped": frameset["dropped"]}
 
 
 def selection_quantiles(selection: dict[str, Any]) -> dict[str, float] | None:

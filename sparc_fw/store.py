@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from ase import Atoms
 from pymongo.errors import DuplicateKeyError
@@ -13,10 +12,10 @@ from pymongo.errors import DuplicateKeyError
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import Exploration, Report, Selection, TrainedModel
 from sparc_fw.encoding import pack_frames, unpack_frames
-from sparc_fw.errors import CampaignExists, InputError, StoreError
+from sparc_fw.errors import CampaignExists, InputError
 from sparc_fw.geometry.files import Files as CampaignFiles
 from sparc_fw.label_records import LabelRecords
-from sparc_fw.mongo import Files, MongoDatabase, MongoDocument, patient
+from sparc_fw.mongo import Files, MongoDatabase, MongoDocument, insert_once, patient, place
 from sparc_fw.records import (
     exploration_from_record,
     exploration_to_record,
@@ -25,11 +24,7 @@ from sparc_fw.records import (
     selection_to_record,
 )
 from sparc_fw.settings import Settings
-
-
-def place(campaign_id: str, iteration: int, *item: str | int) -> str:
-    """The key of whatever belongs to a place in a campaign."""
-    return "/".join([campaign_id, f"{iteration:04d}", *(str(part) for part in item)])
+from sparc_fw.stage_records import StageRecords
 
 
 def _taken(name: str) -> CampaignExists:
@@ -38,7 +33,7 @@ def _taken(name: str) -> CampaignExists:
     )
 
 
-class Store(LabelRecords):
+class Store(LabelRecords, StageRecords):
     """Campaigns, frame sets, labels, models, explorations, selections, reports and how long each stage took.
 
     Parameters
@@ -159,7 +154,7 @@ class Store(LabelRecords):
             "frames": self.files.put(pack_frames(frames)),
             "dropped": dropped or {},
         }
-        return self._insert_once(self.framesets, record)
+        return insert_once(self.framesets, record)
 
     @patient
     def frameset(self, campaign_id: str, iteration: int, role: str) -> MongoDocument | None:
@@ -204,7 +199,7 @@ class Store(LabelRecords):
             "created": time.time(),
             **{key: value for key, value in vars(model).items() if key != "file"},
         }
-        self._insert_once(self.models, record)
+        insert_once(self.models, record)
 
     @patient
     def model(self, campaign_id: str, iteration: int, member: int) -> MongoDocument | None:
@@ -224,7 +219,7 @@ class Store(LabelRecords):
         record, arrays = exploration_to_record(exploration)
         record["_id"] = place(exploration.campaign_id, exploration.iteration, exploration.replica)
         record["file"] = self.files.put(arrays)
-        self._insert_once(self.explorations, record)
+        insert_once(self.explorations, record)
 
     @patient
     def exploration(self, campaign_id: str, iteration: int, replica: int) -> Exploration | None:
@@ -238,7 +233,7 @@ class Store(LabelRecords):
         record, arrays = selection_to_record(selection)
         record["_id"] = place(selection.campaign_id, selection.iteration)
         record["file"] = self.files.put(arrays)
-        stored = self._insert_once(self.selections, record)
+        stored = insert_once(self.selections, record)
         return selection_from_record(stored, self.files.get(stored["file"]))
 
     @patient
@@ -255,7 +250,7 @@ class Store(LabelRecords):
     @patient
     def save_report(self, report: Report) -> None:
         """Keep what an iteration's members can do; the first report wins."""
-        self._insert_once(self.reports, {"_id": place(report.campaign_id, report.iteration), **asdict(report)})
+        insert_once(self.reports, {"_id": place(report.campaign_id, report.iteration), **asdict(report)})
 
     @patient
     def report_records(self, campaign_id: str) -> list[Report]:
@@ -264,51 +259,3 @@ class Store(LabelRecords):
             report_from_record(record)
             for record in self.reports.find({"campaign_id": campaign_id}).sort("iteration", 1)
         ]
-
-    # Time and progress
-
-    @patient
-    def save_stage(
-        self, campaign_id: str, iteration: int, stage: str, item: str, started: float, more: MongoDocument | None = None
-    ) -> None:
-        """Note when a Firework's work began and ended; a rerun that found all done does not call this."""
-        record = {
-            "_id": place(campaign_id, iteration, stage, item),
-            "campaign_id": campaign_id,
-            "iteration": iteration,
-            "stage": stage,
-            "started": started,
-            "finished": time.time(),
-            **(more or {}),
-        }
-        self._insert_once(self.stages, record)
-
-    @patient
-    def report_progress(self, campaign_id: str, iteration: int, stage: str, item: str, done: int, total: int) -> None:
-        """Tell onlookers how far a stage is."""
-        self.progress.update_one(
-            {"_id": place(campaign_id, iteration, stage, item)},
-            {
-                "$set": {
-                    "campaign_id": campaign_id,
-                    "iteration": iteration,
-                    "stage": stage,
-                    "item": item,
-                    "done": done,
-                    "total": total,
-                    "updated": time.time(),
-                }
-            },
-            upsert=True,
-        )
-
-    def _insert_once(self, collection: Any, record: MongoDocument) -> MongoDocument:
-        """Insert a record unless its key is there; return the one that is in the collection afterwards."""
-        try:
-            collection.insert_one(record)
-        except DuplicateKeyError:
-            stored: MongoDocument | None = collection.find_one({"_id": record["_id"]})
-            if stored is None:
-                raise StoreError(f"{collection.name}: {record['_id']} vanished while it was written") from None
-            return stored
-        return record

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fireworks import LaunchPad
 
 from sparc_fw.errors import InputError
+from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.loading import LoadedCampaign
 from sparc_fw.store import Store
 from sparc_fw.workflow import build_campaign
@@ -37,12 +39,6 @@ def ensure_workflow(lpad: LaunchPad, campaign_id: str) -> None:
     if lpad.workflows.find_one({"nodes": {"$in": ids}}, {"_id": 1}) is None:
         lpad.fireworks.delete_many({"fw_id": {"$in": ids}})
         lpad.add_wf(build_campaign(campaign_id))
-
-
-def campaign_workflows(lpad: LaunchPad, campaign_id: str) -> Iterator[dict[str, Any]]:
-    """The Workflows (chapters) of a campaign, oldest first."""
-    ids = [fw["fw_id"] for fw in lpad.fireworks.find({"spec.campaign_id": campaign_id}, {"fw_id": 1})]
-    yield from lpad.workflows.find({"nodes": {"$in": ids}}, {"nodes": 1, "fw_states": 1, "locked": 1}).sort("nodes", 1)
 
 
 def unlock(lpad: LaunchPad, campaign_id: str) -> list[str]:
@@ -79,12 +75,7 @@ def pause(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
     InputError
         If the campaign has ended.
     """
-    _require(store, campaign_id, ("running", "paused"))
-    # First the state: a select that finishes now must not append what would run on.
-    store.update_campaign(campaign_id, {"state": "paused"})
-    unlock(lpad, campaign_id)
-    for workflow in campaign_workflows(lpad, campaign_id):
-        lpad.pause_wf(workflow["nodes"][0])
+    _hold_back(store, lpad, campaign_id, "paused", lpad.pause_wf)
 
 
 def resume(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
@@ -112,11 +103,17 @@ def cancel(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
     InputError
         If the campaign has ended.
     """
+    _hold_back(store, lpad, campaign_id, "cancelled", partial(lpad.defuse_wf, defuse_all_states=False))
+
+
+def _hold_back(store: Store, lpad: LaunchPad, campaign_id: str, state: str, hold: Callable[[int], Any]) -> None:
+    """Set the campaign's state and do to its Workflows what keeps their Fireworks from starting."""
     _require(store, campaign_id, ("running", "paused"))
-    store.update_campaign(campaign_id, {"state": "cancelled"})
+    # First the state: a select that finishes now must not append what would run on.
+    store.update_campaign(campaign_id, {"state": state})
     unlock(lpad, campaign_id)
     for workflow in campaign_workflows(lpad, campaign_id):
-        lpad.defuse_wf(workflow["nodes"][0], defuse_all_states=False)
+        hold(workflow["nodes"][0])
 
 
 def _require(store: Store, campaign_id: str, states: tuple[str, ...]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from pydantic import Field
+from typing_extensions import Self
 
 from sparc_fw.documents import Dataset, TrainedModel, Trajectory, frame_hash
 from sparc_fw.errors import TrainingDiverged
@@ -34,13 +35,19 @@ PLUGIN = {
 }
 
 
-def write_plugin(folder: Path) -> None:
-    """Make the backends of this module known to every interpreter that has `folder` on its path."""
+def write_plugin(folder: Path, plugin: dict[str, dict[str, str]] = PLUGIN) -> None:
+    """Make backends known to every interpreter that has `folder` on its path; by default those of this module.
+
+    Parameters
+    ----------
+    plugin : dict of dict
+        For each group of entry points, the class of each kind as ``module:name``.
+    """
     about = folder / "sparc_fw_testing-1.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: sparc_fw_testing\nVersion: 1\n")
     lines = []
-    for group, points in PLUGIN.items():
+    for group, points in plugin.items():
         lines += [f"[{group}]", *(f"{kind} = {target}" for kind, target in points.items())]
     (about / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
@@ -117,6 +124,8 @@ class BlurredMorseOptions(PotentialOptions):
     kind: Literal["blurred_morse"] = "blurred_morse"
     seconds: float = Field(0.0, ge=0)
     """How long a training takes, s."""
+    steps: int = Field(10, ge=1)
+    """How often a training reports its progress."""
     blur: float = Field(5.0, ge=0)
     """Error of a member's forces, divided by the number of labels that it was trained on, eV/Å."""
     diverge: int = Field(0, ge=0)
@@ -140,9 +149,18 @@ class BlurredMorsePotential(Potential[BlurredMorseOptions]):
 
     Options = BlurredMorseOptions
 
+    @property
+    def total_steps(self) -> int:
+        """Steps that progress is reported for."""
+        return self.options.steps
+
+    def with_steps(self, steps: int) -> Self:
+        """The same potential with fewer reports."""
+        return type(self)(self.options.model_copy(update={"steps": steps}), self.settings)
+
     def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
         """Write down seed and number of labels."""
-        steps = 10
+        steps = self.options.steps
         for step in range(steps):
             time.sleep(self.options.seconds / steps)
             progress(step + 1, steps)

@@ -51,7 +51,17 @@ def test_second_start_on_the_same_data_is_refused(mongo: EmbeddedMongo) -> None:
     server = mongo.start()
     with pytest.raises(InputError, match=f"runs on this data already \\(pid {server.pid}"):
         EmbeddedMongo(mongo.data_dir).start()
-    assert EmbeddedMongo(mongo.data_dir).ensure() == (server, False)
+    assert mongo.status() == server
+
+
+def test_a_lent_server_can_be_kept_and_is_not_stopped_under_its_user(mongo: EmbeddedMongo) -> None:
+    other = EmbeddedMongo(mongo.data_dir)
+    with mongo.lend() as server:
+        assert other.start().pid == server.pid
+        with pytest.raises(InputError, match="works on this MongoDB"):
+            other.stop()
+    assert mongo.status() is not None
+    assert other.stop()
 
 
 def test_data_and_port_survive_kill_9(mongo: EmbeddedMongo) -> None:

@@ -17,11 +17,15 @@ from typing import Any
 import pytest
 import yaml
 from ase import Atoms
+from pymongo import MongoClient
+from pymongo.errors import AutoReconnect
 
+import counted_pyscf
 from sparc_fw.embedded import EmbeddedMongo
 from sparc_fw.launchpad import launchpad_at
 from sparc_fw.settings import Settings
 from sparc_fw.store import Store
+from sparc_fw.testing import write_plugin
 
 pytestmark = pytest.mark.slow
 
@@ -34,8 +38,15 @@ CAMPAIGN: dict[str, Any] = {
         {"kind": "scan", "atoms": [0, 1], "first": 0.8, "last": 1.6, "points": 8},
         {"kind": "displacements", "amplitude_A": 0.1, "frames": 16},
     ],
-    "labeler": {"kind": "pyscf", "functional": "lda,vwn", "basis": "sto-3g"},
-    "labeling": {"batch": 6},
+    # So few cycles that the two longest bonds of the scan do not converge.
+    "labeler": {
+        "kind": "counted_pyscf",
+        "functional": "lda,vwn",
+        "basis": "sto-3g",
+        "max_cycle": 9,
+        "second_order": False,
+    },
+    "labeling": {"batch": 6, "min_label_fraction": 0.1},
     "potential": {
         "kind": "deepmd",
         "steps": 100,
@@ -48,21 +59,28 @@ CAMPAIGN: dict[str, Any] = {
     "selector": {"kind": "trust_window", "f_lo": 0.0001, "f_hi": 100.0, "cap": 6, "min_difference_A": 0.001},
     "convergence": {"max_unsure_fraction": 0.0},
     "budget": {"labels": 100, "iterations": 2},
-    "test": {"scan": {"kind": "scan", "atoms": [0, 1], "first": 0.85, "last": 1.5, "points": 5}},
+    "test": {"scan": {"kind": "scan", "atoms": [0, 1], "first": 0.85, "last": 1.3, "points": 4}},
 }
 
 
 class Run:
     """``sparc-fw run`` in a folder of its own, on an embedded MongoDB of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **sections: Any) -> None:
         folder.mkdir()
         self.folder = folder
+        write_plugin(folder / "plugin", {"sparc_fw.labeler": {"counted_pyscf": "counted_pyscf:CountedPySCF"}})
         # Two HF molecules: six atoms would be slower, two would have no angle to learn.
         positions = [[0, 0, 0], [0, 0, 0.92], [0, 1.7, 1.9], [0, 1.2, 2.7]]
         Atoms("FHFH", positions=positions).write(folder / "hf.xyz")
-        (folder / "small.yaml").write_text(yaml.safe_dump(CAMPAIGN))
-        self.environment = os.environ | {"SPARC_FW_DATA_DIR": str(folder / "data"), "COLUMNS": "160"}
+        (folder / "small.yaml").write_text(yaml.safe_dump(CAMPAIGN | sections))
+        self.calculations = folder / "calculations"
+        self.environment = os.environ | {
+            "SPARC_FW_DATA_DIR": str(folder / "data"),
+            "COLUMNS": "160",
+            "PYTHONPATH": f"{folder / 'plugin'}:{Path(__file__).parent}",
+            counted_pyscf.LOG: str(self.calculations),
+        }
         self.mongo = EmbeddedMongo(folder / "data")
 
     def start(self, *options: str) -> subprocess.Popen[str]:
@@ -76,6 +94,11 @@ class Run:
                 text=True,
                 start_new_session=True,
             )
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [SPARC_FW, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
 
     def finish(self, process: subprocess.Popen[str], expected: int = 0) -> str:
         code = process.wait(timeout=400)
@@ -95,11 +118,16 @@ class Run:
         server = self.mongo.status()
         if server is None:
             return None
-        database = launchpad_at(server.uri, "sparc_fw").db
-        firework = database.fireworks.find_one({"state": "RUNNING", "spec.stage": stage}, {"launches": 1})
-        if firework is None:
-            return None
-        launch = database.launches.find_one({"launch_id": {"$in": firework["launches"]}, "state": "RUNNING"})
+        with MongoClient[dict[str, Any]](server.uri, serverSelectionTimeoutMS=1000) as client:
+            database = client["sparc_fw"]
+            try:
+                firework = database.fireworks.find_one({"state": "RUNNING", "spec.stage": stage}, {"launches": 1})
+                if firework is None:
+                    return None
+                running = {"launch_id": {"$in": firework["launches"]}, "state": "RUNNING"}
+                launch = database.launches.find_one(running)
+            except AutoReconnect:
+                return None  # the server was killed just now, and the run has not started it again yet
         return None if launch is None else self.worker_pid(launch["fworker"]["name"])
 
     def worker_pid(self, name: str) -> int | None:
@@ -122,12 +150,17 @@ class Run:
             selections = [store.selection("small", r["iteration"]) for r in store.selection_records("small")]
             curves = {r["_id"]: (r["seed"], r["curve"]) for r in store.models.find({})}
             fireworks = list(store.database["fireworks"].find({}, {"name": 1, "state": 1}))
-            computed = sum(r["computed"] for r in store.stages.find({"stage": {"$in": ["label", "label_test"]}}))
+            failed = store.labels.count_documents({"status": "failed", "reason": "not_converged"})
         assert {fw["state"] for fw in fireworks} == {"COMPLETED"}
         assert max(Counter(fw["name"] for fw in fireworks).values()) == 1, "no iteration exists twice"
-        assert computed <= len(labels), "no label was computed twice"
         picks = [[frame.positions.tobytes() for frame in s.picks] for s in selections if s is not None]
-        return {"labels": labels, "picks": picks, "curves": curves, "fireworks": len(fireworks)}
+        return {"labels": labels, "failed": failed, "picks": picks, "curves": curves, "fireworks": len(fireworks)}
+
+    def check_calculations(self, kills: int) -> None:
+        """Every label was calculated, none twice but one for each worker that was killed over it."""
+        calculated = Counter(self.calculations.read_text().split())
+        assert len(calculated) == 24 + 4 + 6
+        assert sum(calculated.values()) <= len(calculated) + kills
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +170,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     text = run.finish(run.start())
     assert "mended" not in text
     assert run.mongo.status() is None, "no orphan of the embedded MongoDB"
+    run.check_calculations(kills=0)
     outcome = run.outcome()
-    assert len(outcome["labels"]) == 24 + 5 + 6
+    assert len(outcome["labels"]) == 24 + 4 + 6
+    assert outcome["failed"] >= 2
     return outcome
 
 
@@ -162,6 +197,7 @@ def test_a_worker_killed_in_each_stage(undisturbed: dict[str, Any], tmp_path: Pa
     for stage in ("label", "train", "explore"):
         assert any(f" {stage} " in line and "worker is dead" in line for line in text.splitlines()), text[-3000:]
     assert text.count("started worker") >= 4
+    run.check_calculations(kills=1)
     assert run.outcome() == undisturbed
 
 
@@ -176,49 +212,54 @@ def test_mongod_killed_while_labels_and_trainings_run(undisturbed: dict[str, Any
         time.sleep(3)
     text = run.finish(process)
     assert "which had died" in text
+    run.check_calculations(kills=2)
     assert run.outcome() == undisturbed
 
 
-def test_ctrl_c_and_resume(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+def test_run_killed_then_interrupted_then_resumed(undisturbed: dict[str, Any], tmp_path: Path) -> None:
     run = Run(tmp_path / "interrupted")
     process = run.start()
+    wait_for(run, process, "label")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process = run.start("--resume")
     wait_for(run, process, "train")
     os.kill(process.pid, signal.SIGINT)
     text = run.finish(process, expected=1)
     assert "nothing is lost" in text
     assert "Traceback" not in text
     assert run.mongo.status() is None, "the embedded MongoDB was stopped"
-    refused = subprocess.run(
-        [SPARC_FW, "run", "small.yaml"],
-        cwd=run.folder,
-        env=run.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    refused = run.command("run", "small.yaml")
     assert refused.returncode == 2
     assert "--resume" in refused.stderr
-    run.finish(run.start("--resume"))
-    assert run.outcome() == undisturbed
-    status = subprocess.run(
-        [SPARC_FW, "status", "small", "--json"],
-        cwd=run.folder,
-        env=run.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    values = json.loads(status.stdout)
-    assert values["state"] == "completed"
-    assert [row["labels"] for row in values["iterations"]] == [24, 30]
-
-
-def test_run_itself_killed_and_resumed(undisturbed: dict[str, Any], tmp_path: Path) -> None:
-    run = Run(tmp_path / "supervisor")
-    process = run.start()
-    wait_for(run, process, "label")
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    run.finish(run.start("--resume"))
+    text = run.finish(run.start("--resume"))
+    assert f"{undisturbed['failed']} labels failed of 30 (not_converged {undisturbed['failed']})" in text
+    run.check_calculations(kills=2)
     assert run.outcome() == undisturbed
     assert run.mongo.status() is None
+    values = json.loads(run.command("status", "small", "--json").stdout)
+    assert values["state"] == "completed"
+    assert [row["labels_failed"] for row in values["iterations"]] == [2, undisturbed["failed"]]
+    assert [row["labels"] for row in values["iterations"]] == [22, 30 - undisturbed["failed"]]
+
+
+def test_a_training_that_diverges(tmp_path: Path) -> None:
+    run = Run(tmp_path / "diverging", potential=CAMPAIGN["potential"] | {"learning_rate": 1e30})
+    text = run.finish(run.start(), expected=1)
+    assert "diverged with 2 seeds" in text
+    with run.store() as store:
+        trainings = list(store.database["fireworks"].find({"spec.stage": "train"}, {"state": 1}))
+        assert {firework["state"] for firework in trainings} == {"FIZZLED"}
+        assert store.models.count_documents({}) == 0
+    run.command("status", "small")
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_bad_input_stores_nothing(tmp_path: Path, command: str) -> None:
+    run = Run(tmp_path / "bad", budget={"labels": 100, "iteration": 2})
+    refused = run.command(command, "small.yaml")
+    assert refused.returncode == 2
+    assert "budget.iteration" in refused.stderr
+    with run.store() as store:
+        collections = ("fireworks", "workflows", "sparc_campaigns", "sparc_framesets", "sparc_labels")
+        assert {name: store.database[name].count_documents({}) for name in collections} == dict.fromkeys(collections, 0)

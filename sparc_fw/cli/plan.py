@@ -37,7 +37,7 @@ def plan(
     if measure:
         costs = planning.measure(loaded, settings)
         values["seconds_per_label"] = costs.label
-        values["hours"] = planning.hours(found, costs, loaded.campaign, workers)
+        values["hours"] = planning.hours(found, costs, loaded.campaign, workers, settings)
     if as_json:
         print_json(values)
         return

@@ -135,16 +135,16 @@ def _work(session: Session, campaign_id: str, workers: int, folder: Path) -> dic
 
 
 def _tell_end(session: Session, status: dict[str, Any], folder: Path) -> None:
-    from sparc_fw.cli.tables import iteration_table
-    from sparc_fw.report import promoted_sentence, write_report
+    from sparc_fw.cli.tables import iteration_table, seconds_table
+    from sparc_fw.report import write_report
+    from sparc_fw.sentences import closing_sentences
 
     console = Console()
     console.print(iteration_table(status))
+    console.print(seconds_table(status))
     for problem in status["problems"]:
         console.print(f"FIZZLED {problem['name']}: {problem['reason']} ({problem['directory']})", style="red")
-    if status["sentence"]:
-        console.print(status["sentence"])
-    if status["promoted"]:
-        console.print(promoted_sentence(status))
+    for sentence in closing_sentences(status):
+        console.print(sentence)
     for path in write_report(session.store, status, folder):
         console.print(f"wrote {path}", soft_wrap=True)

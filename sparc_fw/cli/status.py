@@ -19,6 +19,7 @@ def status(
     """Show what a campaign has done so far."""
     from sparc_fw.cli.tables import live_view
     from sparc_fw.errors import InputError
+    from sparc_fw.sentences import closing_sentences
     from sparc_fw.session import open_session
     from sparc_fw.settings import load_settings
     from sparc_fw.status import campaign_status
@@ -34,8 +35,8 @@ def status(
             print_json(values)
         else:
             Console().print(live_view(session.store, values, []))
-            if values["sentence"]:
-                typer.echo(values["sentence"])
+            for sentence in closing_sentences(values):
+                typer.echo(sentence)
 
 
 def list_campaigns(as_json: Json = False) -> None:

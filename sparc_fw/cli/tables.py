@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sparc_fw.status import STAGES
+from sparc_fw.status import STAGES, TABLE_STAGES
 from sparc_fw.store import Store
 
 VERDICT_STYLES = {
@@ -39,16 +39,27 @@ def iteration_table(status: dict[str, Any]) -> Table:
     table.add_column("accurate/candidate/\nfailed %", justify="right")
     table.add_column("picks", justify="right")
     table.add_column("verdict")
-    table.add_column("seconds\nlabel  train explore select", justify="right")
     for row in status["iterations"]:
         table.add_row(*_cells(row))
+    return table
+
+
+def seconds_table(status: dict[str, Any]) -> Table:
+    """Wall seconds of each stage, one row per iteration; kept apart so that both tables fit a terminal."""
+    table = Table(title="wall seconds", title_justify="left", header_style="bold")
+    table.add_column("it.", justify="right")
+    for heading in TABLE_STAGES.values():
+        table.add_column(heading, justify="right")
+    for row in status["iterations"]:
+        seconds = row["seconds"]
+        shown = (f"{seconds[stage]:.0f}" if stage in seconds else "–" for stage in TABLE_STAGES)
+        table.add_row(str(row["iteration"]), *shown)
     return table
 
 
 def _cells(row: dict[str, Any]) -> list[str | Text]:
     test, quantiles, fractions = row["test"], row["quantiles"], row["fractions"]
     verdict = row["verdict"] or "…"
-    seconds = row["seconds"]
     return [
         str(row["iteration"]),
         f"{row['labels']} ({row['labels_failed']})",
@@ -59,7 +70,6 @@ def _cells(row: dict[str, Any]) -> list[str | Text]:
         " / ".join(f"{100 * fractions[c]:.1f}" for c in ("accurate", "candidate", "failed")) if fractions else "–",
         str(row["picks"]) if row["picks"] is not None else "–",
         Text(verdict, style=VERDICT_STYLES.get(verdict, "")),
-        "".join(f"{seconds[s]:7.0f}" if s in seconds else "      –" for s in ("label", "train", "explore", "select")),
     ]
 
 
@@ -84,6 +94,7 @@ def live_view(store: Store, status: dict[str, Any], repairs: list[str]) -> Rende
     """What `run` shows while it waits."""
     return Group(
         iteration_table(status),
+        seconds_table(status),
         progress_rows(store, status["campaign"]),
         *(Text(f"mended: {sentence}", style="yellow") for sentence in repairs[-3:]),
         *(Text(f"FIZZLED {p['name']}: {p['reason']}", style="red") for p in status["problems"]),

@@ -18,6 +18,8 @@ from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
 from sparc_fw.explorers.base import Explorer
 from sparc_fw.explorers.md import MDOptions, plan
+from sparc_fw.geometry.confinement import SoftSphere
+from sparc_fw.geometry.isolation import describe_isolation
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.potentials.base import Potential, Progress
 
@@ -35,6 +37,11 @@ class ASEExplorer(Explorer[ASEOptions]):
 
     Options: ClassVar[type[ASEOptions]] = ASEOptions
 
+    def check(self, structure: Atoms) -> None:
+        """Raise `InputError` where the sphere's centre is made of atoms that do not exist."""
+        if self.options.confine is not None:
+            self.options.confine.check("explorer: confine", len(structure))
+
     def explore(
         self,
         start: Atoms,
@@ -50,6 +57,9 @@ class ASEExplorer(Explorer[ASEOptions]):
         started = time.perf_counter()
         run = plan(self.options, iteration, replica)
         atoms = start.copy()
+        confine = self.options.confine
+        if confine is not None:
+            atoms.set_constraint(SoftSphere(confine.around, confine.radius_A, confine.stiffness_eV_A2))
         atoms.calc = potential.calculator(models[0])
         dynamics = self._dynamics(atoms, run.temperature, np.random.default_rng(seed))
         kept: list[tuple[int, np.ndarray, float, float, float]] = []
@@ -107,4 +117,7 @@ class ASEExplorer(Explorer[ASEOptions]):
         largest = float(np.abs(forces).max())
         if largest > self.options.max_force:
             return f"a force of {largest:.4g} eV/Å passed max_force, {self.options.max_force:g} eV/Å"
-        return describe_overlap(atoms) if closest else None
+        if not closest:
+            return None
+        within = self.options.within_A
+        return describe_overlap(atoms) or (None if within is None else describe_isolation(atoms, within))

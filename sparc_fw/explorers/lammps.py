@@ -30,7 +30,7 @@ from sparc_fw.explorers.lammps_files import (
     read_thermo,
     write_structure,
 )
-from sparc_fw.explorers.md import MDOptions, Plan, engine_seeds, plan
+from sparc_fw.explorers.md import MDOptions, Plan, engine_seeds, plan, until_apart
 from sparc_fw.potentials.base import Potential, Progress
 
 INPUT = "in.lammps"
@@ -71,17 +71,26 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             packages = lammps_packages(self.settings.lmp_command)
         except MissingDependency as error:
             return [str(error)]
-        if self.options.colvars and "COLVARS" not in packages:
-            return [f"{self.settings.lmp_command}: found no package COLVARS, expected it for explorer.colvars"]
+        if (self.options.colvars or self.options.confine is not None) and "COLVARS" not in packages:
+            found = f"{self.settings.lmp_command}: found no package COLVARS"
+            return [f"{found}, expected it for explorer.colvars and explorer.confine"]
         return []
 
     def check(self, structure: Atoms) -> None:
         """Raise `InputError` where COLVARS refuses its text for this structure, or a cell is not one."""
         check_colvars(self.options.colvars, len(structure))
+        if self.options.confine is not None:
+            self.options.confine.check("explorer: confine", len(structure))
         if structure.pbc.any() and structure.cell.rank < 3:
             raise InputError("structure: found a periodic structure without three cell vectors, expected them all")
-        if self.options.colvars:
+        if self.bias(structure):
             self._try_colvars(structure)
+
+    def bias(self, structure: Atoms) -> str:
+        """The whole COLVARS configuration, empty for none."""
+        confine = self.options.confine
+        parts = [self.options.colvars, confine.colvars(len(structure)) if confine is not None else ""]
+        return with_units("\n".join(part for part in parts if part)) if any(parts) else ""
 
     def _try_colvars(self, structure: Atoms) -> None:
         """Let LAMMPS read the COLVARS text, without a potential and without a step: nobody else knows all its keys."""
@@ -90,7 +99,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         with TemporaryDirectory() as folder:
             directory = Path(folder)
             write_structure(structure, directory / STRUCTURE)
-            (directory / COLVARS).write_text(with_units(self.options.colvars))
+            (directory / COLVARS).write_text(self.bias(structure))
             lines = self.input_lines(structure, pair, Plan(steps=0, every=1, temperature=1.0), seed=1)
             (directory / INPUT).write_text("\n".join(lines) + "\n")
             done = subprocess.run(
@@ -122,8 +131,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         run = plan(self.options, iteration, replica)
         pair = potential.lammps_lines(models[0], elements_in(start))
         write_structure(start, directory / STRUCTURE)
-        if self.options.colvars:
-            (directory / COLVARS).write_text(with_units(self.options.colvars))
+        (directory / COLVARS).write_text(self.bias(start))
         (directory / INPUT).write_text("\n".join(self.input_lines(start, pair, run, seed)) + "\n")
         size = 0
 
@@ -140,7 +148,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         command = [executable, "-in", INPUT, "-log", LOG, "-screen", "none", "-nocite"]
         environment = clean_environment(self.settings.threads, variables)
         status = run_child(command, directory, environment, output, watch)
-        trajectory = self._collect(start, run, directory, status)
+        trajectory = until_apart(self._collect(start, run, directory, status), self.options.within_A)
         trajectory.seconds = time.perf_counter() - started
         progress(trajectory.steps, run.steps)
         return trajectory
@@ -160,7 +168,8 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
                 f"fix bath all langevin {kelvin!r} {kelvin!r} {1 / friction!r} {bath_seed} zero yes",
             ],
         }[self.options.ensemble]
-        bias = [f"fix bias all colvars {COLVARS} output bias seed {bias_seed}"] if self.options.colvars else []
+        biased = bool(self.options.colvars) or self.options.confine is not None
+        bias = [f"fix bias all colvars {COLVARS} output bias seed {bias_seed}"] if biased else []
         return [
             "units metal",
             "atom_style atomic",
@@ -230,9 +239,10 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         names = ("time_fs", "temperature_K", "potential_energy_eV", "total_energy_eV")
         series = {name: thermo[column] for name, column in zip(names, THERMO, strict=True)}
         series["time_fs"] = series["time_fs"] * self.options.timestep_fs
-        if self.options.colvars:
+        if self.options.colvars or self.options.confine is not None:
             variables = read_colvars(directory / "bias.colvars.traj")
             if variables:
                 series["colvars_time_fs"] = variables.pop("step") * self.options.timestep_fs
-            series |= variables
+            # How far each atom is from the sphere's centre is in the positions already.
+            series |= {name: values for name, values in variables.items() if not name.startswith("confine_")}
         return series

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import model_validator
 
+from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.base import ExplorerOptions, Positive, by_place
+from sparc_fw.geometry.confinement import Confinement
+from sparc_fw.geometry.isolation import describe_isolation, nearest_neighbours
 
 
 class MDOptions(ExplorerOptions):
@@ -17,6 +20,10 @@ class MDOptions(ExplorerOptions):
     """Coupling to the heat bath, 1/ps: Langevin's friction, or the inverse relaxation time of Nosé-Hoover."""
     max_force: Positive = 100.0
     """A force component beyond this ends the run, eV/Å: the potential is lost there, and so would be the rest."""
+    within_A: Positive | None = None
+    """An atom farther than this from its nearest neighbour ends the run: it evaporated, Å; where unset, none does."""
+    confine: Confinement | None = None
+    """A sphere that holds all atoms together, so that fragments meet again; where unset, none."""
 
     @model_validator(mode="after")
     def _check_times(self) -> MDOptions:
@@ -49,6 +56,29 @@ def plan(options: MDOptions, iteration: int, replica: int) -> Plan:
     every = max(1, round(options.frame_every_fs / options.timestep_fs))
     steps = round(by_place(options.duration_ps, iteration) * 1000 / options.timestep_fs)
     return Plan(steps, every, by_place(options.temperature_K, replica))
+
+
+def until_apart(trajectory: Trajectory, within: float | None) -> Trajectory:
+    """The trajectory up to the first frame in which an atom is farther than `within` (Å) from every other one.
+
+    The first frame stays: without it nothing could be judged.
+    """
+    if within is None:
+        return trajectory
+    nearest = nearest_neighbours(trajectory.positions, trajectory.cells, trajectory.pbc)
+    apart = np.flatnonzero((nearest > within).any(axis=1))
+    if not len(apart):
+        return trajectory
+    first = int(apart[0])
+    kept = max(1, first)
+    reason = describe_isolation(trajectory.frame(first), within)
+    return replace(
+        trajectory,
+        positions=trajectory.positions[:kept],
+        cells=trajectory.cells[:kept],
+        times=trajectory.times[:kept],
+        ended=f"{reason}, after {trajectory.times[first]:.0f} fs",
+    )
 
 
 def engine_seeds(seed: int, count: int) -> list[int]:

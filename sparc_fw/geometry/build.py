@@ -253,12 +253,8 @@ def _check_dynamics(source: DynamicsSource, structure: Atoms, settings: Settings
         driver.calculator(structure.info["charge"], structure.info["spin"])
     except NotImplementedError as error:
         raise InputError(f"dynamics: driver: {error}; expected one that can, such as 'kind: xtb'") from error
-    beyond = [atom for atom in (source.confine.around if source.confine is not None else []) if atom >= len(structure)]
-    if beyond:
-        raise InputError(
-            f"dynamics: confine: around: found atom {beyond[0]}, but the structure has {len(structure)} atoms "
-            f"(expected 0 to {len(structure) - 1})"
-        )
+    if source.confine is not None:
+        source.confine.check("dynamics: confine", len(structure))
     offered = runs * samples_per_run(source)
     if source.frames > offered:
         raise InputError(

@@ -17,7 +17,8 @@ from ase.md.langevin import Langevin
 from sparc_fw.child_process import end_with_parent
 from sparc_fw.errors import StageFailed
 from sparc_fw.geometry.confinement import SoftSphere
-from sparc_fw.geometry.descriptor import distance_blocks, farthest_points, sorted_distances
+from sparc_fw.geometry.descriptor import farthest_points, sorted_distances
+from sparc_fw.geometry.isolation import nearest_neighbours
 from sparc_fw.geometry.overlap import overlapping
 from sparc_fw.geometry.sources import DynamicsSource
 from sparc_fw.labelers.base import charge_and_spin
@@ -184,13 +185,7 @@ def _usable(start: Atoms, samples: Samples, source: DynamicsSource, dropped: Cou
     dropped["overlap"] += int(overlaps.sum())
     apart = np.zeros(len(pool), dtype=bool)
     if source.within_A is not None:
-        first, second = np.triu_indices(len(start), 1)
-        for part, distances in distance_blocks(pool, cells, pbc):
-            nearest = np.stack(
-                [distances[:, (first == atom) | (second == atom)].min(axis=1) for atom in range(len(start))]
-            )
-            apart[part] = (nearest > source.within_A).any(axis=0)
-        apart &= ~overlaps
+        apart = (nearest_neighbours(pool, cells, pbc) > source.within_A).any(axis=1) & ~overlaps
         dropped["apart"] += int(apart.sum())
     steep = np.zeros(len(pool), dtype=bool)
     if source.max_force is not None:

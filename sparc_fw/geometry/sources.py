@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sparc_fw.geometry.confinement import AtomIndex, Confinement
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.registry import ByKind
-
-AtomIndex = Annotated[int, Field(ge=0)]
 
 
 class Source(BaseModel):
@@ -66,19 +65,6 @@ class DisplacementSource(Source):
     """Largest displacement along each axis, uniform in ±amplitude, Å."""
     frames: int = Field(ge=1)
     """Number of frames."""
-
-
-class Confinement(BaseModel):
-    """A soft sphere that keeps fragments together so that they react: k (r - radius)^2 on each atom outside it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-    around: list[AtomIndex] = Field(min_length=1)
-    """The sphere's centre is the mean position of these atoms; counted from 0."""
-    radius_A: float = Field(gt=0)
-    """Radius, Å."""
-    stiffness_eV_A2: float = Field(3.0, gt=0)
-    """k, eV/Å^2."""
 
 
 class Quench(BaseModel):

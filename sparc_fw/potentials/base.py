@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 from ase.calculators.calculator import Calculator
+from typing_extensions import Self
 
 from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import Dataset, TrainedModel
@@ -59,6 +60,15 @@ class Potential(Backend[PotentialOptionsType]):
 
     def check(self) -> None:
         """Raise `InputError` where the options can never train a model (a key that the framework does not know, …)."""
+
+    @property
+    @abstractmethod
+    def total_steps(self) -> int:
+        """Training steps of one member."""
+
+    @abstractmethod
+    def with_steps(self, steps: int) -> Self:
+        """The same potential, trained for so many steps."""
 
     @abstractmethod
     def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
+from typing_extensions import Self
 
 from sparc_fw.backend import package_version
 from sparc_fw.child_process import clean_environment, last_lines, run_child, thread_variables
@@ -64,6 +65,18 @@ class DeepMDPotential(Potential[DeepMDOptions]):
     def check(self) -> None:
         """Raise `InputError` for a key or value that DeePMD-kit refuses."""
         check_input(self.options)
+
+    @property
+    def total_steps(self) -> int:
+        """Training steps of one member, by the user's own input where that says."""
+        return int(self.options.input.get("training", {}).get("numb_steps", self.options.steps))
+
+    def with_steps(self, steps: int) -> Self:
+        """The same potential, trained for so many steps."""
+        given = self.options.input
+        training = {key: value for key, value in given.get("training", {}).items() if key != "numb_steps"}
+        changes = {"steps": steps, "input": {**given, "training": training}}
+        return type(self)(self.options.model_copy(update=changes), self.settings)
 
     def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
         """Train, freeze and, where asked, compress one member in one child process."""

@@ -30,6 +30,8 @@ class TrustWindowOptions(SelectorOptions):
     min_difference_A: float = Field(0.15, ge=0)
     """A pick differs from the other picks and from every labelled frame by at least this in one of its sorted
     interatomic distances, Å; 0 turns the comparison off."""
+    lost_after_fs: float = Field(50.0, ge=0)
+    """When frames of a replica have failed for so long, it is lost: what comes later is never picked, fs."""
 
     @model_validator(mode="after")
     def _window(self) -> TrustWindowOptions:
@@ -54,7 +56,7 @@ class TrustWindow(Selector[TrustWindowOptions]):
         """
         ordered = sorted(explorations, key=lambda exploration: exploration.replica)
         frames = [verdict for exploration in ordered for verdict in self._judge(exploration)]
-        candidates = [frame for frame in frames if frame.frame_class == "candidate"]
+        candidates = [frame for frame in frames if frame.fate == "over_cap"]
         candidates.sort(key=lambda frame: (-frame.deviation, frame.replica, frame.index))
         picks = self._take(candidates, {e.replica: e for e in ordered}, labelled, min(limit, self.options.cap))
         return Choice(frames=frames, picks=picks, window=(self.options.f_lo, self.options.f_hi))
@@ -64,6 +66,8 @@ class TrustWindow(Selector[TrustWindowOptions]):
         trajectory, deviation = exploration.trajectory, exploration.deviation
         broken = ~(np.isfinite(deviation) & np.isfinite(trajectory.positions).all(axis=(1, 2)))
         overlaps = overlapping(trajectory.numbers, trajectory.positions, trajectory.cells, trajectory.pbc)
+        failed = broken | overlaps | ~(deviation <= self.options.f_hi)
+        lost = lost_from(failed, trajectory.times, self.options.lost_after_fs)
         verdicts = []
         for index, value in enumerate(deviation.tolist()):
             frame_class: FrameClass = "failed"
@@ -75,7 +79,7 @@ class TrustWindow(Selector[TrustWindowOptions]):
             elif value < self.options.f_lo:
                 frame_class, fate = "accurate", "accurate"
             elif value <= self.options.f_hi:
-                frame_class, fate = "candidate", "over_cap"
+                frame_class, fate = "candidate", "over_cap" if index < lost else "after_failure"
             verdicts.append(FrameVerdict(exploration.replica, index, value, frame_class, fate))
         return verdicts
 
@@ -105,6 +109,29 @@ class TrustWindow(Selector[TrustWindowOptions]):
             times[candidate.replica].append(now)
             picks.append((candidate.replica, candidate.index))
         return picks
+
+
+def lost_from(failed: np.ndarray, times: np.ndarray, limit: float) -> int:
+    """Index of the first frame after which a replica failed for at least `limit` (fs); the number of frames if never.
+
+    A potential that is wrong for so long has led the atoms to where no reference calculation is worth its price, even
+    if its members agree again there.
+
+    Parameters
+    ----------
+    failed : ndarray of bool, shape (n_frames,)
+    times : ndarray of shape (n_frames,)
+        fs.
+    """
+    start: int | None = None
+    for index in range(len(failed)):
+        if not failed[index]:
+            start = None
+            continue
+        start = index if start is None else start
+        if times[index] - times[start] >= limit:
+            return start
+    return len(failed)
 
 
 class _Seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.morse import MorsePotential
-from trained_models import ammonia_borane, ignore_progress
 
 from sparc_fw.documents import Dataset, TrainedModel, Trajectory
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
+from sparc_fw.geometry.isolation import nearest_neighbours
 from sparc_fw.potentials.base import Evaluator, Potential, PotentialOptions, Progress
 from sparc_fw.settings import Settings
+from trained_models import ammonia_borane, ignore_progress
 
 
 class Counted(MorsePotential):
@@ -44,6 +46,13 @@ class Known(Potential[PotentialOptions]):
 
     def calculator(self, model: Path) -> Calculator:
         return self.lent
+
+    @property
+    def total_steps(self) -> int:
+        return 0
+
+    def with_steps(self, steps: int) -> Known:
+        raise NotImplementedError
 
     def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
         raise NotImplementedError
@@ -91,3 +100,12 @@ def test_free_atoms_fly_as_far_as_their_temperature_says() -> None:
     expected = 3 * 8.314463e-7 * found.series["temperature_K"][0] / 39.948 * 1000.0**2
     displacement = ((found.positions[-1] - found.positions[0]) ** 2).sum(axis=1).mean()
     assert displacement == pytest.approx(expected, rel=0.05)
+
+
+def test_an_atom_that_leaves_ends_the_run() -> None:
+    start = Atoms("H3", [(0, 0, 0), (1.5, 0, 0), (3.9, 0, 0)])
+    start.set_array("initial_magmoms", np.zeros(3))
+    found = run(Counted(nan_from=10**9), start, within_A=3.0, duration_ps=[1.0], temperature_K=[3000.0])
+    assert re.match(r"atom \d \(H\) left: 3\.\d\d Å from its nearest neighbour, more than 3 Å at step \d+", found.ended)
+    assert found.steps < 2000
+    assert (nearest_neighbours(found.positions[:-1]) <= 3.0).all()

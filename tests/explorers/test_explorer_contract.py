@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trained_models import ammonia_borane, ignore_progress, small_potential
 
 from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.base import Explorer
 from sparc_fw.explorers.lammps import LAMMPSExplorer, LAMMPSOptions
 from sparc_fw.settings import Settings
+from trained_models import ammonia_borane, ignore_progress, small_potential
 
 pytestmark = pytest.mark.slow
 Make = Callable[..., Explorer[Any]]

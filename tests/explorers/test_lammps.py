@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
-from trained_models import ammonia_borane, ignore_progress, small_potential
 
+from sparc_fw.child_process import clean_environment
 from sparc_fw.documents import Trajectory
 from sparc_fw.errors import InputError, StageFailed
 from sparc_fw.explorers.colvars import check_colvars, read_colvars, with_units
-from sparc_fw.explorers.lammps import LAMMPSExplorer, LAMMPSOptions
-from sparc_fw.explorers.lammps_files import error_in, halt_in, read_dump
+from sparc_fw.explorers.lammps import COLVARS, STRUCTURE, LAMMPSExplorer, LAMMPSOptions
+from sparc_fw.explorers.lammps_command import lammps_command
+from sparc_fw.explorers.lammps_files import error_in, halt_in, read_dump, write_structure
+from sparc_fw.explorers.md import Plan
+from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.settings import Settings
+from trained_models import ammonia_borane, ignore_progress, small_potential
 
 DISTANCE = """
 colvarsTrajFrequency 10
@@ -140,3 +145,30 @@ def test_a_frame_cut_off_in_the_dump_is_left_out(models: list[Path], tmp_path: P
     steps, positions = read_dump(path, 8)
     assert len(steps) == len(found) - 1
     np.testing.assert_array_equal(positions, found.positions[:-1])
+
+
+def test_colvars_confines_as_the_sphere_of_ase_does(tmp_path: Path) -> None:
+    confine = {"around": [0, 1], "radius_A": 1.4, "stiffness_eV_A2": 3.0}
+    lammps = explorer(confine=confine)
+    frame = ammonia_borane()
+    lammps.check(frame)
+    write_structure(frame, tmp_path / STRUCTURE)
+    (tmp_path / COLVARS).write_text(lammps.bias(frame))
+    pair = ["pair_style zero 6.0", "pair_coeff * *"]
+    lines = lammps.input_lines(frame, pair, Plan(steps=0, every=1, temperature=1.0), seed=1)
+    lines = [line for line in lines if "fix bath" not in line and not line.startswith(("dump", "run"))]
+    lines += ["dump forces all custom 1 forces id fx fy fz", "dump_modify forces sort id format float %.12g", "run 0"]
+    (tmp_path / "in").write_text("\n".join([*lines, ""]))
+    executable, variables = lammps_command(Settings().lmp_command)
+    command = [executable, "-in", "in", "-log", "none", "-screen", "none"]
+    subprocess.run(command, cwd=tmp_path, env=clean_environment(1, variables), check=True)
+    table = np.loadtxt((tmp_path / "forces").read_text().splitlines()[9:])
+    expected = np.zeros((len(frame), 3))
+    SoftSphere([0, 1], 1.4, 3.0).adjust_forces(frame, expected)
+    assert np.abs(expected).max() > 1.0
+    np.testing.assert_allclose(table[:, 1:], expected, atol=1e-6)
+
+
+def test_a_sphere_around_atoms_that_do_not_exist_is_bad_input() -> None:
+    with pytest.raises(InputError, match="found atom 8, but the structure has 8 atoms"):
+        explorer(confine={"around": [8], "radius_A": 3.0}).check(ammonia_borane())

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
-from trained_models import ammonia_borane, displaced, ignore_progress, small_potential
 
 from sparc_fw.documents import Dataset, Label, TrainedModel
 from sparc_fw.errors import InputError, StageFailed, TrainingDiverged
 from sparc_fw.potentials.deepmd import LearningCurve, backend_problem
 from sparc_fw.potentials.deepmd_data import elements_of, neighbour_limits, write_systems
 from sparc_fw.potentials.deepmd_input import DeepMDOptions, merged, training_input
+from trained_models import ammonia_borane, displaced, ignore_progress, small_potential
 
 
 def label_of(frame: Atoms, stress: np.ndarray | None = None) -> Label:
@@ -217,3 +217,12 @@ def wait_for(condition: Any, seconds: float = 60) -> None:
 def test_options_survive_json() -> None:
     options = DeepMDOptions(input={"training": {"numb_steps": 7}})
     assert DeepMDOptions.model_validate(json.loads(options.model_dump_json())) == options
+
+
+def test_steps_are_those_of_the_users_own_input() -> None:
+    potential = small_potential(input={"training": {"numb_steps": 7, "disp_freq": 5}})
+    assert potential.total_steps == 7
+    shorter = potential.with_steps(3)
+    assert shorter.total_steps == 3
+    assert shorter.options.input == {"training": {"disp_freq": 5}}
+    assert potential.total_steps == 7

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from trained_models import ammonia_borane, displaced, small_potential
 
 from sparc_fw.errors import StageFailed
 from sparc_fw.potentials.base import Evaluator
+from trained_models import ammonia_borane, displaced, small_potential
 
 pytestmark = pytest.mark.slow
 

@@ -143,3 +143,14 @@ def test_nothing_explored_picks_nothing() -> None:
 def test_window_upside_down_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"f_lo, f_hi: found 1 and 0\.5 eV/Å, expected f_lo < f_hi"):
         TrustWindowOptions(f_lo=1.0, f_hi=0.5)
+
+
+def test_nothing_is_picked_after_a_replica_was_lost() -> None:
+    # Frames come every 10 fs; one bad frame is forgiven, 30 fs of them are not.
+    deviation = [0.5, 2.0, 0.6, 2.0, np.nan, 2.0, 2.0, 0.4, 0.1]
+    choice = select(exploration(deviation), lost_after_fs=30.0)
+    assert fates(choice) == ["pick", "failed", "pick", "failed", "nan", "failed", "failed", "after_failure", "accurate"]
+    assert choice.frames[7].frame_class == "candidate"
+    assert fates(select(exploration(deviation), lost_after_fs=31.0))[7] == "pick"
+    other = exploration([0.4, 0.4], [6.0, 7.0], replica=1)
+    assert fates(select(exploration(deviation), other, lost_after_fs=30.0))[-2:] == ["pick", "pick"]

@@ -10,6 +10,7 @@ from typing import Any
 import ase.db
 import numpy as np
 import pytest
+import yaml
 from ase.io import read
 from fireworks import LaunchPad
 from typer.testing import CliRunner, Result
@@ -17,6 +18,8 @@ from typer.testing import CliRunner, Result
 from sparc_fw.cli import app
 from sparc_fw.dataset import training_labels
 from sparc_fw.loading import LoadedCampaign
+from sparc_fw.planning import Costs, Plan, hours
+from sparc_fw.settings import Settings
 from sparc_fw.store import Store
 from sparc_fw.submission import submit
 
@@ -150,8 +153,6 @@ def test_pause_resume_and_cancel(
 def test_plan_counts_what_the_campaign_then_takes(
     command: Callable[..., Result], load: Loader, launchpad: LaunchPad, work: Work, store: Store, tmp_path: Path
 ) -> None:
-    import yaml
-
     budget = {"labels": 45, "iterations": 4}
     selector = {"kind": "trust_window", "f_lo": 0.001, "f_hi": 5.0, "cap": 10, "min_difference_A": 0.02}
     loaded = load(budget=budget, selector=selector)
@@ -163,3 +164,23 @@ def test_plan_counts_what_the_campaign_then_takes(
     submit(store, launchpad, loaded)
     work()
     assert launchpad.fireworks.count_documents({}) == values["fireworks"]
+
+
+def test_hours_follow_from_the_costs(load: Loader) -> None:
+    campaign = load(potential={"kind": "blurred_morse", "steps": 1000}).campaign
+    plan = Plan(labels=[20, 10], test_labels=15, fireworks=0)
+    costs = Costs(start=100.0, label=2.0, train=(5.0, 0.01), explore=(1.0, 10.0))
+    found = hours(plan, costs, campaign, 2, Settings())
+    seconds = {stage: round(3600 * value, 6) for stage, value in found.items()}
+    # Two workers: 45 labels, two rounds for three members of 1,000 steps, one round for two replicas of 1 ps.
+    assert seconds == {"start": 50.0, "label": 45.0, "train": 60.0, "explore": 22.0}
+
+
+def test_plan_times_the_driver_of_start_dynamics(command: Callable[..., Result], load: Loader, tmp_path: Path) -> None:
+    pytest.importorskip("tblite")
+    start = {"kind": "dynamics", "driver": {"kind": "xtb"}, "duration_ps": 0.1, "frames": 4}
+    loaded = load(start=[start], systems=[{"name": "h3", "structure": "trimer.xyz", "charge": 1}])
+    (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(loaded.campaign.as_dict()))
+    values = json.loads(good(command("plan", "campaign.yaml", "--measure", "--json")))
+    assert values["hours"].keys() == {"start", "label", "train", "explore"}
+    assert 0 < values["hours"]["start"] < 0.1

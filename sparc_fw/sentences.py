@@ -1,0 +1,57 @@
+"""What a status says, in sentences: for the end of a run, the report and whoever else tells people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def closing_sentences(status: dict[str, Any]) -> list[str]:
+    """What there is to say below the table: the last verdict, the promoted model, and what was lost."""
+    found = [status["sentence"]] if status["sentence"] else []
+    if status["promoted"]:
+        found.append(promoted_sentence(status))
+    return found + loss_sentences(status)
+
+
+def promoted_sentence(status: dict[str, Any]) -> str:
+    """Which model was promoted, and what it can do."""
+    promoted = status["promoted"]
+    member = status["iterations"][promoted["iteration"]]["members"][promoted["member"]]
+    return (
+        f"Promoted: member {promoted['member']} of iteration {promoted['iteration']}, best of all on the "
+        f"validation set ({promoted['validation_force_rmse']:.3f} eV/Å). {_member_sentence(member)}"
+    )
+
+
+def counted(counts: dict[str, int] | None) -> str:
+    """Counts by name in a few words."""
+    return ", ".join(f"{key} {value}" for key, value in sorted((counts or {}).items())) or "none"
+
+
+def loss_sentences(status: dict[str, Any]) -> list[str]:
+    """What was lost on the way and why: failed labels, frames that were left out, reference frames without a label."""
+    found = []
+    last: dict[str, Any] = status["iterations"][-1] if status["iterations"] else {"labels_failed": 0}
+    if last["labels_failed"]:
+        total = last["labels"] + last["labels_failed"]
+        found.append(f"{last['labels_failed']} labels failed of {total} ({counted(last['label_failures'])})")
+    for row in status["iterations"]:
+        dropped = {reason: number for reason, number in row["frames_dropped"].items() if number}
+        if dropped:
+            found.append(f"Iteration {row['iteration']}: frames left out before labeling ({counted(dropped)})")
+    for role, counts in status["reference"].items():
+        if counts["failed"] or any(counts["dropped"].values()):
+            lost = [counted(reasons) for reasons in (counts["failures"], counts["dropped"]) if any(reasons.values())]
+            found.append(f"The {role} set lacks frames that could not be made or labelled ({', '.join(lost)})")
+    return [f"{sentence}." for sentence in found]
+
+
+def _member_sentence(member: dict[str, Any]) -> str:
+    parts = []
+    if member["test"]:
+        parts.append(f"on the test set {member['test']['force_rmse']:.3f} eV/Å")
+        parts.append(f"{1000 * member['test']['energy_rmse']:.1f} meV/atom")
+    if member["scan_rmse"] is not None:
+        parts.append(f"on the scan {1000 * member['scan_rmse']:.1f} meV")
+    sentence = ", ".join(parts)
+    return sentence[:1].upper() + sentence[1:] + ("." if parts else "")
