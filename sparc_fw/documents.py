@@ -53,11 +53,17 @@ class Label:
         The configuration; ``info`` carries ``system``, ``charge``, ``spin`` (number of unpaired electrons) and
         ``origin`` (the kind of source that it came from, or ``pick``).
     energy : float or None
-        eV.
+        eV; with smeared occupations the free energy, whose slope the forces are.
     forces : ndarray of shape (n_atoms, 3) or None
         eV/Å.
     stress : ndarray of shape (6,) or None
         eV/Å^3, only where the frame is periodic.
+    message : str
+        The code's own last words where it failed.
+    attempts : int
+        Calculations that were begun, those of retry rules included.
+    settings_hash : str
+        Hash of the labeler's options, with which labels are computed consistently.
     """
 
     frame: Atoms
@@ -69,9 +75,11 @@ class Label:
     message: str = ""
     seconds: float = 0.0
     attempts: int = 1
+    cores: int = 1
     code: str = ""
     version: str = ""
     host: str = ""
+    settings_hash: str = ""
     key: str = ""
 
 

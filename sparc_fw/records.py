@@ -20,9 +20,11 @@ PLAIN_LABEL_FIELDS = (
     "message",
     "seconds",
     "attempts",
+    "cores",
     "code",
     "version",
     "host",
+    "settings_hash",
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fireworks import FWAction
 
 from sparc_fw.documents import Label
@@ -25,16 +27,17 @@ class LabelTask(CampaignTask):
         frames = self.store.frames(frameset)[first:last]
         report = self.progress_reporter("label", f"{role}-{first}")
         counts = {"computed": 0, "hits": 0, "failed": 0}
-        for number, (key, frame) in enumerate(zip(keys, frames, strict=True)):
-            report(number, len(keys))
-            known = self.store.ask(key, self.campaign_id, self.iteration, self.fw_id)
-            if known is None or self._again(known):
-                known = self.labeler.label(frame)
-                self.store.save_label(known, self.campaign_id, self.iteration, self.fw_id)
-                counts["computed"] += 1
-            else:
-                counts["hits"] += 1
-            counts["failed"] += known.status == "failed"
+        with self.labeler.open(Path("label").absolute()):
+            for number, (key, frame) in enumerate(zip(keys, frames, strict=True)):
+                report(number, len(keys))
+                known = self.store.ask(key, self.campaign_id, self.iteration, self.fw_id)
+                if known is None or self._again(known):
+                    known = self.labeler.label(frame)
+                    self.store.save_label(known, self.campaign_id, self.iteration, self.fw_id)
+                    counts["computed"] += 1
+                else:
+                    counts["hits"] += 1
+                counts["failed"] += known.status == "failed"
         report(len(keys), len(keys))
         if counts["computed"]:
             stage = "label" if role == "train" else "label_test"

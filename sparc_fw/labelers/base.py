@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from pydantic import Field, ValidationError, model_validator
+from typing_extensions import Self
 
 from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import Label, Reason, frame_hash, json_hash
@@ -20,6 +26,31 @@ from sparc_fw.geometry.overlap import describe_overlap
 class LabelerOptions(Options):
     """Options that every labeler has."""
 
+    force_cap: float | None = Field(30.0, gt=0)
+    """A label with a longer force on an atom fails, eV/Å: it would spoil a training; null for no limit."""
+    retries: dict[Reason, list[dict[str, Any]]] | None = None
+    """For each reason of failure, the options to change in a further attempt, one after the other; where unset, the
+    labeler's own rules."""
+
+    @model_validator(mode="after")
+    def _retries_are_options(self) -> Self:
+        for reason, rules in (self.retries or {}).items():
+            for changes in rules:
+                try:
+                    self.changed(changes)
+                except ValidationError as error:
+                    problem = error.errors()[0]
+                    key = ".".join(str(part) for part in problem["loc"])
+                    raise ValueError(f"retries.{reason}: {key}: {problem['msg']}") from error
+        return self
+
+    def changed(self, changes: dict[str, Any]) -> Self:
+        """The same options with some of them changed, validated, and without rules for a further attempt."""
+        return type(self).model_validate({**self.model_dump(), **changes, "retries": {}})
+
+
+Numbers = tuple[float, np.ndarray, np.ndarray | None, int]
+"""Energy (eV), forces (n_atoms, 3) (eV/Å), stress (6,) (eV/Å^3) or None, and the number of attempts."""
 
 LabelerOptionsType = TypeVar("LabelerOptionsType", bound=LabelerOptions)
 
@@ -77,7 +108,33 @@ class Labeler(Backend[LabelerOptionsType]):
     """
 
     code: ClassVar[str]
-    """Distribution whose version is recorded with each label."""
+    """Distribution or program whose version is recorded with each label."""
+    own_retries: ClassVar[dict[Reason, list[dict[str, Any]]]] = {}
+    """What is tried again where the campaign names no rules of its own."""
+
+    directory: Path | None = None
+    """Where calculations may leave files while the labeler is open."""
+
+    @property
+    def cores(self) -> int:
+        """Processor cores that a calculation uses here."""
+        return self.settings.threads
+
+    @contextmanager
+    def open(self, directory: Path) -> Iterator[None]:
+        """Hold what is worth keeping between frames (a running process, files in `directory`) while the context lasts.
+
+        A labeler that is not open works all the same, each frame on its own.
+        """
+        self.directory = directory
+        try:
+            yield
+        finally:
+            self.directory = None
+            self.close()
+
+    def close(self) -> None:
+        """End what `open` let live on."""
 
     @property
     def settings_hash(self) -> str:
@@ -93,7 +150,7 @@ class Labeler(Backend[LabelerOptionsType]):
         """Raise `InputError` if a frame can never be labelled: unknown element, wrong electron count."""
 
     @abstractmethod
-    def calculate(self, frame: Atoms) -> tuple[float, np.ndarray, np.ndarray | None, int]:
+    def calculate(self, frame: Atoms) -> Numbers:
         """Energy (eV), forces (n_atoms, 3) (eV/Å), stress (6,) (eV/Å^3) or None, and the number of attempts.
 
         Raises
@@ -116,28 +173,21 @@ class Labeler(Backend[LabelerOptionsType]):
         """
         raise NotImplementedError(f"the labeler '{self.options.kind}' cannot drive dynamics")
 
-    def _calculate(self, frame: Atoms) -> tuple[float, np.ndarray, np.ndarray | None, int]:
-        try:
-            return self.calculate(frame)
-        except (ArithmeticError, ValueError, RuntimeError) as error:
-            # What a code raises when its numbers go astray; one such frame must not end the campaign.
-            raise LabelError("crashed", f"{self.code}: {type(error).__name__}: {error}") from error
-
     def label(self, frame: Atoms) -> Label:
-        """Label one frame; failures are labels too, with status ``failed``."""
+        """Label one frame, with further attempts where rules ask for them; failures are labels, too."""
         started = time.perf_counter()
         common: dict[str, Any] = {
             "frame": frame,
             "code": self.code,
             "version": self.version(),
             "host": socket.gethostname(),
+            "cores": self.cores,
+            "settings_hash": self.settings_hash,
             "key": self.key(frame),
         }
         try:
             self._refuse_broken(frame)
-            energy, forces, stress, attempts = self._calculate(frame)
-            if not (np.isfinite(energy) and np.isfinite(forces).all()):
-                raise LabelError("nan", "energy or forces are not finite", attempts)
+            energy, forces, stress, attempts = self._attempt(frame)
         except LabelError as error:
             return Label(
                 status="failed",
@@ -156,6 +206,46 @@ class Labeler(Backend[LabelerOptionsType]):
             seconds=time.perf_counter() - started,
             **common,
         )
+
+    def _attempt(self, frame: Atoms) -> Numbers:
+        """Calculate, and again with changed options for as long as the rules for the last failure offer any."""
+        rules = self.own_retries if self.options.retries is None else self.options.retries
+        left = {reason: list(changes) for reason, changes in rules.items()}
+        labeler, attempts, told = self, 0, ""
+        while True:
+            try:
+                energy, forces, stress, made = labeler._calculate(frame)
+                return energy, forces, stress, attempts + made
+            except LabelError as error:
+                attempts += error.attempts
+                told += f"{error}"
+                if not left.get(error.reason):
+                    raise LabelError(error.reason, told, attempts) from error
+                changes = left[error.reason].pop(0)
+            finally:
+                if labeler is not self:
+                    labeler.close()
+            told += f"\nagain with {json.dumps(changes)}: "
+            labeler = type(self)(self.options.changed(changes), self.settings)
+            labeler.directory = self.directory
+
+    def _calculate(self, frame: Atoms) -> Numbers:
+        """One calculation whose numbers can be taken, or a `LabelError`."""
+        try:
+            energy, forces, stress, attempts = self.calculate(frame)
+        except (ArithmeticError, ValueError, RuntimeError) as error:
+            # What a code raises when its numbers go astray; one such frame must not end the campaign.
+            raise LabelError("crashed", f"{self.code}: {type(error).__name__}: {error}") from error
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            raise LabelError("nan", "energy or forces are not finite", attempts)
+        longest = float(np.linalg.norm(forces, axis=1).max(initial=0.0))
+        if self.options.force_cap is not None and longest > self.options.force_cap:
+            raise LabelError(
+                "force_cap",
+                f"a force of {longest:.4g} eV/Å is above force_cap, {self.options.force_cap:g} eV/Å",
+                attempts,
+            )
+        return energy, forces, stress, attempts
 
     @staticmethod
     def _refuse_broken(frame: Atoms) -> None:
