@@ -76,7 +76,9 @@ def tell(status: dict[str, Any]) -> None:
         fractions = " / ".join(f"{100 * row['fractions'][name]:.1f}" for name in ("accurate", "candidate", "failed"))
         test = row["test"]
         print(
-            f"  {row['iteration']}: {row['labels']} ({row['labels_failed']}) labels, test {test['force_rmse']:.3f} eV/Å {1000 * test['energy_rmse']:.1f} meV/atom, scan {1000 * row['scan_rmse']:.1f} meV, "
+            f"  {row['iteration']}: {row['labels']} ({row['labels_failed']}) labels, "
+            f"test {test['force_rmse']:.3f} eV/Å {1000 * test['energy_rmse']:.1f} meV/atom, "
+            f"scan {1000 * row['scan_rmse']:.1f} meV, "
             f"accurate/candidate/failed {fractions} %, {row['verdict']}"
         )
     print("  promoted:", {name: round(value, 3) for name, value in figures(status).items()}, flush=True)
