@@ -1,8 +1,8 @@
 """The campaign nh3bh3 over several seeds, and random picks at equal numbers of labels.
 
-Usage: ``python scripts/benchmarks/nh3bh3_seeds.py FOLDER [SEED ...]``: runs in FOLDER, one campaign after the other,
-with two workers each; seeds 1, 2 and 3 where none are named. Campaigns that are there already are only reported.
-Test errors are those of the promoted model.
+Usage: ``python scripts/benchmarks/nh3bh3_seeds.py FOLDER [SEED ...]``: runs in FOLDER, two campaigns side by side with
+one worker each; seeds 1, 2 and 3 where none are named. Campaigns that are there already are only reported. Test errors
+per iteration are those of the member that validation prefers, then those of the promoted model.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import yaml
 
 from sparc_fw.backend import find_command
 
+SIDE_BY_SIDE = 2
 CAMPAIGN = Path(__file__).parents[2] / "fw_templates" / "campaigns" / "nh3bh3.yaml"
 
 
@@ -45,7 +48,9 @@ def run(folder: Path, selector: str, labels: int, seed: int) -> dict[str, Any]:
     command = find_command("sparc-fw")
     assert command is not None
     path = write_variant(folder, selector, labels, seed)
-    subprocess.run([command, "run", path.name, "--workers", "2", "--resume"], cwd=folder, check=True)
+    with (folder / f"{path.stem}.log").open("w") as log:
+        arguments = [command, "run", path.name, "--workers", "1", "--resume"]
+        subprocess.run(arguments, cwd=folder, check=True, stdout=log, stderr=log)
     shown = subprocess.run([command, "status", path.stem, "--json"], cwd=folder, check=True, capture_output=True)
     status: dict[str, Any] = json.loads(shown.stdout)
     return status
@@ -59,23 +64,44 @@ def figures(status: dict[str, Any]) -> dict[str, float]:
         "labels": status["labels_spent"],
         "first force RMSE eV/Å": status["iterations"][0]["test"]["force_rmse"],
         "force RMSE eV/Å": member["test"]["force_rmse"],
+        "energy RMSE meV/atom": 1000 * member["test"]["energy_rmse"],
         "scan RMSE meV": 1000 * member["scan_rmse"],
     }
 
 
+def tell(status: dict[str, Any]) -> None:
+    """Print one campaign: a line per iteration, then what is compared."""
+    print(f"{status['campaign']}: {status['sentence']}")
+    for row in status["iterations"]:
+        fractions = " / ".join(f"{100 * row['fractions'][name]:.1f}" for name in ("accurate", "candidate", "failed"))
+        test = row["test"]
+        print(
+            f"  {row['iteration']}: {row['labels']} ({row['labels_failed']}) labels, "
+            f"test {test['force_rmse']:.3f} eV/Å {1000 * test['energy_rmse']:.1f} meV/atom, "
+            f"scan {1000 * row['scan_rmse']:.1f} meV, "
+            f"accurate/candidate/failed {fractions} %, {row['verdict']}"
+        )
+    print("  promoted:", {name: round(value, 3) for name, value in figures(status).items()}, flush=True)
+
+
 def main(folder: Path, seeds: list[int]) -> None:
-    """Run and print."""
+    """Run and print; random picks spend as many labels as the active campaign of their seed did."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows: dict[str, list[dict[str, float]]] = {"trust_window": [], "random": []}
-    for seed in seeds:
-        rows["trust_window"].append(figures(run(folder, "trust_window", 300, seed)))
-        rows["random"].append(figures(run(folder, "random", int(rows["trust_window"][-1]["labels"]), seed)))
-    for selector, found in rows.items():
-        for seed, row in zip(seeds, found, strict=True):
-            print(selector, seed, {name: round(value, 3) for name, value in row.items()})
-        for name in found[0]:
-            values = [row[name] for row in found]
+    found: dict[str, list[dict[str, float]]] = {}
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for selector in ("trust_window", "random"):
+            budgets = [int(row["labels"]) for row in found.get("trust_window", [])] or [300] * len(seeds)
+            rows = list(pool.map(partial(run, folder, selector), budgets, seeds))
+            for status in rows:
+                tell(status)
+            found[selector] = [figures(status) for status in rows]
+    for selector, rows_found in found.items():
+        for name in rows_found[0]:
+            values = [row[name] for row in rows_found]
             print(f"{selector}: {name} {np.mean(values):.3f} ± {np.std(values):.3f} over {len(values)} seeds")
+    for active, random in zip(found["trust_window"], found["random"], strict=True):
+        if active["labels"] != random["labels"]:
+            raise SystemExit(f"labels differ, {active['labels']:.0f} and {random['labels']:.0f}: not comparable")
 
 
 if __name__ == "__main__":
