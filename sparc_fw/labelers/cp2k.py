@@ -150,12 +150,13 @@ class CP2KLabeler(Labeler[CP2KOptions]):
         which basis sets and potentials its files hold.
         """
         self._check_frame(frame)
+        text = self.input_text(frame)
         known = (frozenset(frame.symbols), *charge_and_spin(frame), bool(frame.pbc.any()))
         if known in self._accepted or self.missing():
             return
         with tempfile.TemporaryDirectory(prefix="sparc_fw_check_") as folder:
             directory = Path(folder)
-            (directory / INPUT).write_text(self.input_text(frame))
+            (directory / INPUT).write_text(text)
             deadline = time.monotonic() + self.options.timeout_seconds
             try:
                 shell = self._start(directory, deadline)
@@ -178,7 +179,10 @@ class CP2KLabeler(Labeler[CP2KOptions]):
     def input_text(self, frame: Atoms) -> str:
         """CP2K's input for a frame."""
         options = self.options
-        root = cp2k_input.parse_template(options.template)
+        try:
+            root = cp2k_input.parse_template(options.template)
+        except ValueError as error:
+            raise InputError(f"labeler cp2k: template: {error}") from error
         self._set_keys(root, frame)
         cp2k_input.apply(root, copy.deepcopy(options.overrides))
         cp2k_input.set_charge_and_spin(root, *charge_and_spin(frame))
