@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from ase import Atoms
 
+from sparc_fw.labelers.base import Labeler
 from sparc_fw.labelers.cp2k import CP2KLabeler, CP2KOptions
 from sparc_fw.labelers.qe import QELabeler, QEOptions
 from sparc_fw.settings import Settings
@@ -33,6 +34,9 @@ CHEAP_QE: dict[str, Any] = {
 }
 
 
+LabelerType = TypeVar("LabelerType", bound=Labeler[Any])
+
+
 def cp2k(settings: Settings | None = None, **options: Any) -> CP2KLabeler:
     """A CP2K labeler; its grid is far too coarse for science."""
     return ready(CP2KLabeler(CP2KOptions.model_validate(CHEAP_CP2K | options), settings or Settings()))
@@ -43,7 +47,7 @@ def qe(settings: Settings | None = None, **options: Any) -> QELabeler:
     return ready(QELabeler(QEOptions.model_validate(CHEAP_QE | options), settings or Settings()))
 
 
-def ready(labeler: Any) -> Any:
+def ready(labeler: LabelerType) -> LabelerType:
     """The labeler, where its code is installed."""
     missing = labeler.missing()
     if missing:

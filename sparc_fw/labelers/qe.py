@@ -27,7 +27,7 @@ class QEOptions(LabelerOptions):
     """Options of the labeler ``qe``."""
 
     kind: Literal["qe"] = "qe"
-    pseudopotentials: dict[str, str]
+    pseudopotentials: dict[str, str] = {}
     """File name of each element's pseudopotential, in the folder of the setting `pseudo_dir`; they decide the
     functional."""
     ecutwfc_Ry: float = Field(60.0, gt=0)
@@ -132,8 +132,8 @@ class QELabeler(Labeler[QEOptions]):
         for symbol in sorted(set(frame.get_chemical_symbols())):
             if symbol not in table:
                 raise InputError(
-                    f"labeler qe: pseudopotentials: found none for element {symbol} (only for {', '.join(table)}), "
-                    "expected the name of its UPF file"
+                    f"labeler qe: pseudopotentials: found none for element {symbol}, only for "
+                    f"{', '.join(table) or 'no element'}; expected the name of its UPF file"
                 )
             path = self.settings.pseudo_dir / table[symbol]
             if self.options.ecutrho_Ry is None and path.is_file() and qe_files.is_soft(path):

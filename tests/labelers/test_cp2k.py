@@ -15,6 +15,7 @@ from sparc_fw.errors import InputError
 from sparc_fw.labelers import cp2k as module
 from sparc_fw.labelers.base import LabelError
 from sparc_fw.labelers.cp2k import CP2KLabeler, CP2KOptions, check_convergence
+from sparc_fw.labelers.cp2k_input import BUILT_IN
 from sparc_fw.settings import Settings
 
 
@@ -102,7 +103,7 @@ def test_a_template_read_from_a_file_is_looked_at_too() -> None:
 
 def test_the_template_decides_the_key() -> None:
     frame = molecule("H2O")
-    changed = module.cp2k_input.BUILT_IN.replace("CUTOFF 600", "CUTOFF 500")
+    changed = BUILT_IN.replace("CUTOFF 600", "CUTOFF 500")
     labelers = [CP2KLabeler(options, Settings()) for options in (CP2KOptions(), CP2KOptions(template=changed))]
     assert labelers[0].options.template
     assert len({labeler.key(frame) for labeler in labelers}) == 2
