@@ -22,6 +22,8 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     "labeler": {
         "pyscf": "sparc_fw.labelers.pyscf:PySCFLabeler",
         "xtb": "sparc_fw.labelers.xtb:XTBLabeler",
+        "cp2k": "sparc_fw.labelers.cp2k:CP2KLabeler",
+        "qe": "sparc_fw.labelers.qe:QELabeler",
     },
     "potential": {"deepmd": "sparc_fw.potentials.deepmd:DeepMDPotential"},
     "explorer": {

@@ -66,6 +66,16 @@ class Settings(BaseSettings):
     """A mongod executable for the embedded server; where unset, the one of the extra ``mongod``, then PATH."""
     lmp_command: str = "lmp"
     """LAMMPS executable."""
+    cp2k_command: str = "cp2k_shell"
+    """CP2K's shell, as words: "cp2k_shell", "mpirun -n 4 cp2k_shell", "cp2k.psmp --shell"."""
+    cp2k_data_dir: Path | None = None
+    """Folder of CP2K's basis sets and potentials; where unset, the one that CP2K was built with."""
+    pw_command: str = "pw.x"
+    """Quantum ESPRESSO's pw.x, as words: "pw.x", "mpirun -n 4 pw.x -nk 2"."""
+    pseudo_dir: Path = Path("/usr/share/espresso/pseudo")
+    """Folder of Quantum ESPRESSO's pseudopotentials; the default is where Debian and Ubuntu have them."""
+    cores: int | None = Field(None, ge=1)
+    """Processor cores of one label by a code whose command starts several processes; where unset, `threads`."""
     threads: int = Field(1, ge=1)
     """Threads of one label, training or run; 1 repeats to the bit."""
     processes: int = Field(1, ge=1)
@@ -77,11 +87,11 @@ class Settings(BaseSettings):
     mongo_patience_seconds: float = Field(120.0, ge=0)
     """How long a running task waits for a MongoDB that went away, s."""
 
-    @field_validator("data_dir", mode="after")
+    @field_validator("data_dir", "cp2k_data_dir", "pseudo_dir", mode="after")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
+    def _absolute(cls, path: Path | None) -> Path | None:
         # Tasks run in their launch folders.
-        return path.expanduser().absolute()
+        return None if path is None else path.expanduser().absolute()
 
     @classmethod
     def settings_customise_sources(

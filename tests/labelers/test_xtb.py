@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, molecule
+from ase.build import molecule
 
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
@@ -27,23 +27,6 @@ def test_charges_that_do_not_converge_are_a_failed_label() -> None:
     label = labeler(max_iterations=2).label(molecule("H2O"))
     assert (label.status, label.reason, label.energy) == ("failed", "not_converged", None)
     assert label.message == "tblite: SCF not converged in 2 cycles"
-
-
-def test_stress_of_a_crystal_is_the_slope_of_the_energy() -> None:
-    crystal = bulk("Si", cubic=True)
-    label = labeler().label(crystal)
-    assert label.stress is not None
-    step, energies = 1e-3, []
-    for sign in (1, -1):
-        stretched = crystal.copy()
-        stretched.set_cell(crystal.cell.array * (1 + sign * step * np.array([1, 0, 0])), scale_atoms=True)
-        energies.append(labeler().calculate(stretched)[0])
-    slope = (energies[0] - energies[1]) / (2 * step) / crystal.get_volume()
-    assert label.stress[0] == pytest.approx(slope, abs=1e-4)
-
-
-def test_molecules_have_no_stress() -> None:
-    assert labeler().label(molecule("H2O")).stress is None
 
 
 def test_calculator_agrees_with_the_labels() -> None:

@@ -1,0 +1,304 @@
+"""Labels by CP2K: Gaussian and plane waves, for molecules and periodic systems, through one running process."""
+
+from __future__ import annotations
+
+import copy
+import re
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.units import Bohr, Hartree
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from sparc_fw.child_process import last_lines
+from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.labelers import cp2k_input
+from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
+from sparc_fw.labelers.box import boxed, without_drift
+from sparc_fw.labelers.cp2k_input import DFT, SCF, section, set_keyword
+from sparc_fw.labelers.cp2k_shell import CP2KShell, ShellEnded, ShellLate
+from sparc_fw.labelers.external import calculation_folder
+from sparc_fw.labelers.program import first_output, program_environment, program_words
+
+INPUT = "cp2k.inp"
+OUTPUT = "cp2k.out"
+ADVICE = "expected CP2K (Debian, Ubuntu: apt install cp2k)"
+
+_DOUBLED_BOX = ("MT", "ANALYTIC")
+_CONVERGED = re.compile(r"SCF run converged in|outer SCF loop converged in")
+_NOT_CONVERGED = re.compile(r"SCF run NOT converged|outer SCF loop FAILED to converge")
+_BOX_TEXT = 10
+"""Column at which the text in CP2K's box of an error begins, right of the figure in it."""
+_MOST_FRAMES = 100
+"""Calculations of one process: CP2K 2023.1 leaves a file open after each, and may have some hundreds open."""
+
+
+class CP2KOptions(LabelerOptions):
+    """Options of the labeler ``cp2k``: a template, and keys that change it."""
+
+    kind: Literal["cp2k"] = "cp2k"
+    text_files: ClassVar[dict[str, str]] = {"template_file": "template"}
+
+    template: str = ""
+    """CP2K input without cell, coordinates, charge and multiplicity, which come from the frame; where neither this nor
+    `template_file` is set, PBE/DZVP-MOLOPT-SR-GTH at 600 Ry. KIND DEFAULT serves elements without their own KIND."""
+    template_file: str | None = None
+    """A file with the template, relative to the campaign file, instead of the text."""
+    functional: str | None = None
+    """Functional as XC_FUNCTIONAL names it (PBE, BLYP, PBE0, …), with GTH potentials made for it; where unset, the
+    template's."""
+    basis_set: str | None = None
+    """Basis set of all elements; where unset, the template's."""
+    pseudo_potential: str | None = None
+    """Pseudopotential of all elements; where unset, GTH-`functional`, or the template's."""
+    cutoff_Ry: float | None = Field(None, gt=0)
+    """Cut-off of the finest grid, Ry; where unset, the template's."""
+    rel_cutoff: float | None = Field(None, gt=0)
+    """Cut-off of the grid of a Gaussian with exponent 1, Ry; where unset, the template's."""
+    scf: Literal["diagonalization", "ot"] | None = None
+    """How SCF is done: by diagonalization, or by orbital transformation with up to 10 outer loops, for systems with a
+    gap; where unset, as in the template."""
+    max_scf: int | None = Field(None, ge=1)
+    """Most SCF steps, of each outer loop where there are any; where unset, the template's."""
+    eps_scf: float | None = Field(None, gt=0)
+    """SCF convergence, as CP2K's EPS_SCF; where unset, the template's."""
+    mixing_alpha: float | None = Field(None, gt=0, le=1)
+    """Fraction of the new density in Broyden's mixing; where unset, mixing as in the template."""
+    vacuum_A: float = Field(4.0, gt=0)
+    """Empty space around a molecule, Å; its box is a cube, doubled for the Poisson solvers MT and ANALYTIC."""
+    overrides: dict[str, Any] = {}
+    """Anything else of CP2K's input, section by section: ``{FORCE_EVAL: {DFT: {QS: {EPS_DEFAULT: 1.0e-14}}}}``. ``_``
+    is a section's own parameter, null removes, a list repeats a keyword."""
+    timeout_seconds: float = Field(3600.0, gt=0)
+    """A calculation that takes longer fails, s."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _template_is_written_down(cls, values: Any) -> Any:
+        # What decides the numbers belongs into the hash of the options.
+        if isinstance(values, dict) and not values.get("template") and not values.get("template_file"):
+            return {**values, "template": cp2k_input.BUILT_IN}
+        return values
+
+    @model_validator(mode="after")
+    def _template_can_be_read(self) -> Self:
+        if self.template:
+            try:
+                cp2k_input.parse_template(self.template)
+            except ValueError as error:
+                raise ValueError(f"template: {error}") from error
+        return self
+
+
+class CP2KLabeler(Labeler[CP2KOptions]):
+    """DFT energies, forces and stresses; partly periodic frames count as periodic in all directions.
+
+    CP2K is started once while the labeler is open. Each frame is loaded anew, from atomic densities and in an empty
+    folder: it repeats to the last digit that CP2K hands out, whatever was calculated before. An SCF that did not
+    converge is known by CP2K's output alone; its shell hands out the numbers all the same.
+
+    With smeared occupations the energy is the free energy, whose slope the forces are.
+
+    References
+    ----------
+    T. D. Kühne et al., J. Chem. Phys. 152 (2020) 194103; wavelets: L. Genovese et al., ibid. 125 (2006) 074105.
+    """
+
+    Options: ClassVar[type[CP2KOptions]] = CP2KOptions
+    code: ClassVar[str] = "cp2k"
+    own_retries: ClassVar[dict[Any, list[dict[str, Any]]]] = {
+        "not_converged": [
+            {"scf": "diagonalization", "mixing_alpha": 0.1, "max_scf": 200},
+            {"scf": "ot", "max_scf": 40},
+        ]
+    }
+
+    _shell: CP2KShell | None = None
+    _frames_of_shell: int = 0
+    _accepted: frozenset[Any] = frozenset()
+
+    @property
+    def cores(self) -> int:
+        """Processor cores that a calculation uses here."""
+        return self.settings.cores or self.settings.threads
+
+    def missing(self) -> list[str]:
+        """Say so where there is no CP2K."""
+        try:
+            self._words()
+        except MissingDependency as error:
+            return [f"cp2k needs CP2K's shell: {error}"]
+        return []
+
+    def version(self) -> str:
+        """Version of CP2K."""
+        return _version(tuple(self._words()))
+
+    def _words(self) -> list[str]:
+        return program_words("cp2k_command", self.settings.cp2k_command, ADVICE)
+
+    def check(self, frame: Atoms) -> None:
+        """Raise `InputError` if a frame can never be labelled: electrons, cell, or CP2K refuses the input.
+
+        CP2K itself reads the input once for each composition, charge and spin: nobody else knows all its keys and
+        which basis sets and potentials its files hold.
+        """
+        self._check_frame(frame)
+        text = self.input_text(frame)
+        known = (frozenset(frame.symbols), *charge_and_spin(frame), bool(frame.pbc.any()))
+        if known in self._accepted or self.missing():
+            return
+        with tempfile.TemporaryDirectory(prefix="sparc_fw_check_") as folder:
+            directory = Path(folder)
+            (directory / INPUT).write_text(text)
+            deadline = time.monotonic() + self.options.timeout_seconds
+            try:
+                shell = self._start(directory, deadline)
+                try:
+                    shell.ask(f"LOAD {INPUT} {OUTPUT}", deadline)
+                finally:
+                    shell.close()
+            except (ShellEnded, ShellLate) as error:
+                raise InputError(
+                    f"labeler cp2k: CP2K refuses the input: {last_words(directory, str(error))}"
+                ) from error
+        self._accepted |= {known}
+
+    @staticmethod
+    def _check_frame(frame: Atoms) -> None:
+        check_electrons(frame)
+        if frame.pbc.any() and frame.cell.rank < 3:
+            raise InputError("labeler cp2k: found a periodic frame without three cell vectors, expected them all")
+
+    def input_text(self, frame: Atoms) -> str:
+        """CP2K's input for a frame."""
+        options = self.options
+        try:
+            root = cp2k_input.parse_template(options.template)
+        except ValueError as error:
+            raise InputError(f"labeler cp2k: template: {error}") from error
+        self._set_keys(root, frame)
+        cp2k_input.apply(root, copy.deepcopy(options.overrides))
+        cp2k_input.set_charge_and_spin(root, *charge_and_spin(frame))
+        solver = cp2k_input.poisson_solver(root)
+        if not frame.pbc.any():
+            # The wavelet solver wants the same grid spacing in all directions.
+            frame = boxed(frame, options.vacuum_A, doubled=solver in _DOUBLED_BOX, cubic=solver == "WAVELET")
+        cp2k_input.set_frame(root, frame, solver)
+        return "\n".join(root.write()) + "\n"
+
+    def _set_keys(self, root: Any, frame: Atoms) -> None:
+        """Put what the options' own keys say into a template."""
+        options = self.options
+        pseudo_potential = options.pseudo_potential
+        if options.functional is not None:
+            chosen = section(root, *DFT, "XC", "XC_FUNCTIONAL")
+            chosen.params, chosen.keywords, chosen.subsections = options.functional, [], []
+            pseudo_potential = pseudo_potential or f"GTH-{options.functional.upper()}"
+        cp2k_input.set_kinds(root, frame.get_chemical_symbols(), options.basis_set, pseudo_potential)
+        for path, name, value in (
+            ((*DFT, "MGRID"), "CUTOFF", options.cutoff_Ry),
+            ((*DFT, "MGRID"), "REL_CUTOFF", options.rel_cutoff),
+            (SCF, "MAX_SCF", options.max_scf),
+            (SCF, "EPS_SCF", options.eps_scf),
+        ):
+            if value is not None:
+                set_keyword(section(root, *path), name, value)
+        if options.scf == "ot":
+            if any(part.name == "SMEAR" for part in section(root, *SCF).subsections):
+                raise LabelError("not_converged", "scf: ot needs whole occupations, the template smears them", 0)
+            cp2k_input.set_orbital_transformation(root)
+        elif options.scf == "diagonalization":
+            cp2k_input.remove_sections(section(root, *SCF), "OT", "OUTER_SCF")
+        if options.mixing_alpha is not None:
+            mixing = {"METHOD": "BROYDEN_MIXING", "ALPHA": options.mixing_alpha}
+            cp2k_input.apply(section(root, *SCF), {"MIXING": mixing})
+
+    def calculate(self, frame: Atoms) -> Numbers:
+        """Energy (eV), forces (eV/Å), stress (eV/Å^3) where periodic, and one attempt."""
+        self._check_frame(frame)
+        deadline = time.monotonic() + self.options.timeout_seconds
+        with calculation_folder(self, frame) as folder:
+            (folder / INPUT).write_text(self.input_text(frame))
+            try:
+                return self._evaluate(frame, folder, deadline)
+            except ShellLate as error:
+                limit = f"CP2K took longer than timeout_seconds, {self.options.timeout_seconds:g} s, in {folder}"
+                raise LabelError("timeout", f"{limit}; its last words:\n{last_words(folder, '')}") from error
+            except ShellEnded as error:
+                raise LabelError("crashed", f"CP2K: {last_words(folder, str(error))}") from error
+
+    def _evaluate(self, frame: Atoms, folder: Path, deadline: float) -> Numbers:
+        """Load the input of a folder and evaluate it."""
+        whole = False
+        try:
+            if self._shell is None:
+                self._shell, self._frames_of_shell = self._start(self.directory or folder, deadline), 0
+            shell = self._shell
+            self._frames_of_shell += 1
+            shell.ask(f"CD {folder}", deadline)
+            number = shell.ask(f"LOAD {INPUT} {OUTPUT}", deadline)[-1]
+            shell.ask(f"EVAL_EF {number}", deadline)
+            energy = float(shell.ask(f"GET_E {number}", deadline)[-1])
+            count, *lines = shell.ask(f"GET_F {number}", deadline)
+            stress = shell.ask(f"GET_STRESS {number}", deadline)[-1]
+            shell.ask(f"DESTROY {number}", deadline)
+            whole = True
+        finally:
+            if not whole or self.directory is None or self._frames_of_shell >= _MOST_FRAMES:
+                self._end_shell(kill=not whole)
+        check_convergence((folder / OUTPUT).read_text(errors="replace"))
+        forces = np.array(" ".join(lines[: int(count) // 3]).split(), dtype=float).reshape(-1, 3) * (Hartree / Bohr)
+        if not frame.pbc.any():
+            return energy * Hartree, without_drift(forces), None, 1
+        # CP2K's stress is a pressure, of the opposite sign.
+        tensor = -np.array(stress.split(), dtype=float) * (Hartree / Bohr**3)
+        return energy * Hartree, forces, tensor[[0, 4, 8, 5, 2, 1]], 1
+
+    def _start(self, directory: Path, deadline: float) -> CP2KShell:
+        directory.mkdir(parents=True, exist_ok=True)
+        words, folder = self._words(), self.settings.cp2k_data_dir
+        extra = {} if folder is None else {"CP2K_DATA_DIR": str(folder)}
+        return CP2KShell(words, program_environment(words, self.settings.threads, extra), directory, deadline)
+
+    def _end_shell(self, kill: bool = False) -> None:
+        shell, self._shell = self._shell, None
+        if shell is not None:
+            (shell.kill if kill else shell.close)()
+
+    def close(self) -> None:
+        """End the running CP2K."""
+        self._end_shell()
+
+
+def check_convergence(output: str) -> None:
+    """Raise a `LabelError` unless CP2K's output says that SCF converged, and nowhere that it did not."""
+    if _CONVERGED.search(output) and not _NOT_CONVERGED.search(output):
+        return
+    steps = re.findall(r"(?m)^ +\d+ .*\d\.\d{8} +-?\d+\.\d+ +\S+$", output)
+    told = "CP2K: SCF run NOT converged" if _NOT_CONVERGED.search(output) else "CP2K does not say that SCF converged"
+    raise LabelError("not_converged", "\n".join([f"{told}; the last steps:", *(line.strip() for line in steps[-3:])]))
+
+
+def last_words(folder: Path, errors: str) -> str:
+    """What CP2K said of an error: the text in its box, or else its last lines and its standard error."""
+    path = folder / OUTPUT
+    output = path.read_text(errors="replace") if path.exists() else ""
+    _, box, after = output.rpartition("[ABORT]")
+    if not box:
+        return "\n".join(part for part in (last_lines(output, 5), errors.strip()) if part)
+    inside = after.partition("*" * 70)[0].splitlines()
+    return " ".join(line[_BOX_TEXT:].rstrip(" *").strip() for line in inside if len(line) > _BOX_TEXT).strip()
+
+
+@cache
+def _version(words: tuple[str, ...]) -> str:
+    text = first_output((*(word for word in words if word not in ("-s", "--shell")), "--version"))
+    found = re.search(r"CP2K version (\S+)", text)
+    return found[1] if found else "unknown"

@@ -1,0 +1,220 @@
+"""Labels by Quantum ESPRESSO's pw.x: plane waves and pseudopotentials, for periodic systems and molecules in a box."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.units import Ry
+from pydantic import Field, field_validator
+
+from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.labelers import qe_files
+from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
+from sparc_fw.labelers.box import boxed, without_drift
+from sparc_fw.labelers.external import calculation_folder, run_program
+from sparc_fw.labelers.program import first_output, program_environment, program_words
+
+ADVICE = "expected pw.x (Debian, Ubuntu: apt install quantum-espresso)"
+OWN_KEYS = frozenset({"calculation", "prefix", "outdir", "pseudo_dir", "tprnfor", "tstress", "nat", "ntyp", "ibrav"})
+"""What the labeler itself must set."""
+
+
+class QEOptions(LabelerOptions):
+    """Options of the labeler ``qe``."""
+
+    kind: Literal["qe"] = "qe"
+    pseudopotentials: dict[str, str] = {}
+    """File name of each element's pseudopotential, in the folder of the setting `pseudo_dir`; they decide the
+    functional."""
+    ecutwfc_Ry: float = Field(60.0, gt=0)
+    """Cut-off of the wavefunctions, Ry."""
+    ecutrho_Ry: float | None = Field(None, gt=0)
+    """Cut-off of the density, Ry; where unset, 4 times the one of the wavefunctions, which norm-conserving
+    pseudopotentials need. Ultrasoft and PAW ones need 8 to 12 times, to be set here."""
+    kpoint_spacing_per_A: float = Field(0.25, gt=0)
+    """Largest distance of k-points along each reciprocal vector (with its 2π), 1/Å; molecules have gamma alone."""
+    kpoints: tuple[int, int, int] | None = None
+    """Grid of k-points, centred on gamma, instead of the one from the distance."""
+    smearing: Literal["gaussian", "methfessel-paxton", "marzari-vanderbilt", "fermi-dirac"] | None = None
+    """Smeared occupations; where unset, whole ones, for systems with a gap."""
+    smearing_width_eV: float = Field(0.1, gt=0)
+    """Width of the smearing, eV."""
+    vacuum_A: float = Field(6.0, gt=0)
+    """Empty space around a molecule, Å; with martyna-tuckerman the box is twice as wide as needed for half of it."""
+    assume_isolated: Literal["none", "makov-payne", "martyna-tuckerman"] = "martyna-tuckerman"
+    """Correction for the images of a molecule."""
+    conv_thr_Ry: float = Field(1e-9, gt=0)
+    """SCF convergence of the energy, Ry."""
+    electron_maxstep: int = Field(100, ge=1)
+    """Most SCF iterations."""
+    mixing_beta: float = Field(0.7, gt=0, le=1)
+    """Fraction of the new density in mixing."""
+    diagonalization: Literal["david", "cg", "ppcg", "paro"] = "david"
+    """Eigenvalue solver."""
+    namelists: dict[Literal["control", "system", "electrons"], dict[str, Any]] = {}
+    """Anything else of pw.x's namelists, over what the keys above say: ``{system: {input_dft: rpbe}}``."""
+    timeout_seconds: float = Field(3600.0, gt=0)
+    """A calculation that takes longer fails, s."""
+
+    @field_validator("namelists", mode="after")
+    @classmethod
+    def _own_keys_stay(cls, namelists: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, values in namelists.items():
+            for key, value in values.items():
+                if key.lower() in OWN_KEYS:
+                    raise ValueError(f"{name}.{key}: the labeler sets it")
+                if not isinstance(value, bool | int | float | str):
+                    raise ValueError(f"{name}.{key}: found {value!r}, expected a number, text or true/false")
+        return namelists
+
+
+class QELabeler(Labeler[QEOptions]):
+    """DFT energies, forces and stresses; partly periodic frames count as periodic in all directions.
+
+    Every frame starts from atomic densities, never from the density of the frame before: SCF ends where it is within
+    `conv_thr_Ry`, and that place depends on where it began. With smeared occupations the energy is the free energy F
+    = E - TS, whose slope the forces are.
+
+    References
+    ----------
+    P. Giannozzi et al., J. Phys.: Condens. Matter 29 (2017) 465901; isolated molecules: G. J. Martyna and M. E.
+    Tuckerman, J. Chem. Phys. 110 (1999) 2810.
+    """
+
+    Options: ClassVar[type[QEOptions]] = QEOptions
+    code: ClassVar[str] = "quantum-espresso"
+    own_retries: ClassVar[dict[Any, list[dict[str, Any]]]] = {
+        "not_converged": [
+            {"mixing_beta": 0.3},
+            {"mixing_beta": 0.1, "electron_maxstep": 200},
+            {"mixing_beta": 0.1, "electron_maxstep": 200, "diagonalization": "cg"},
+        ]
+    }
+
+    @property
+    def cores(self) -> int:
+        """Processor cores that a calculation uses here."""
+        return self.settings.cores or self.settings.threads
+
+    def missing(self) -> list[str]:
+        """Say so where there is no pw.x, or not all the pseudopotentials."""
+        lacking = []
+        try:
+            self._words()
+        except MissingDependency as error:
+            lacking.append(f"qe needs Quantum ESPRESSO: {error}")
+        folder = self.settings.pseudo_dir
+        for symbol, name in sorted(self.options.pseudopotentials.items()):
+            if not (folder / name).is_file():
+                lacking.append(
+                    f"pseudo_dir: found no file {folder / name}, the pseudopotential of {symbol}: put it there, or set "
+                    "SPARC_FW_PSEUDO_DIR to where it is"
+                )
+        return lacking
+
+    def version(self) -> str:
+        """Version of pw.x."""
+        return _version(tuple(self._words()))
+
+    def _words(self) -> list[str]:
+        return program_words("pw_command", self.settings.pw_command, ADVICE)
+
+    def check(self, frame: Atoms) -> None:
+        """Raise `InputError` if a frame can never be labelled: electrons, cell, pseudopotentials, their cut-off."""
+        check_electrons(frame)
+        if frame.pbc.any() and frame.cell.rank < 3:
+            raise InputError("labeler qe: found a periodic frame without three cell vectors, expected them all")
+        table = self.options.pseudopotentials
+        for symbol in sorted(set(frame.get_chemical_symbols())):
+            if symbol not in table:
+                raise InputError(
+                    f"labeler qe: pseudopotentials: found none for element {symbol}, only for "
+                    f"{', '.join(table) or 'no element'}; expected the name of its UPF file"
+                )
+            path = self.settings.pseudo_dir / table[symbol]
+            if self.options.ecutrho_Ry is None and path.is_file() and qe_files.is_soft(path):
+                raise InputError(
+                    f"labeler qe: ecutrho_Ry: found it unset with {table[symbol]}, which is ultrasoft or PAW; expected "
+                    f"8 to 12 times ecutwfc_Ry, {8 * self.options.ecutwfc_Ry:g} to {12 * self.options.ecutwfc_Ry:g}"
+                )
+
+    def calculate(self, frame: Atoms) -> Numbers:
+        """Energy (eV), forces (eV/Å), stress (eV/Å^3) where periodic, and one attempt."""
+        self.check(frame)
+        words = self._words()
+        with calculation_folder(self, frame) as folder:
+            (folder / qe_files.INPUT).write_text(self.input_text(frame))
+            status = run_program(
+                [*words, "-in", qe_files.INPUT],
+                folder,
+                program_environment(words, self.settings.threads),
+                folder / qe_files.OUTPUT,
+                self.options.timeout_seconds,
+            )
+            result = qe_files.read_result(folder)
+            if qe_files.went_astray(folder) or (result is not None and not result.converged):
+                raise LabelError("not_converged", f"pw.x: {qe_files.scf_words(folder)}")
+            if status != 0 or result is None:
+                raise LabelError("crashed", f"pw.x, exit status {status}: {qe_files.last_words(folder)}")
+        if not frame.pbc.any():
+            return result.energy, without_drift(result.forces), None, 1
+        return result.energy, result.forces, result.stress, 1
+
+    def input_text(self, frame: Atoms) -> str:
+        """pw.x's input for a frame."""
+        options, periodic = self.options, bool(frame.pbc.any())
+        if not periodic:
+            frame = boxed(frame, options.vacuum_A, doubled=options.assume_isolated == "martyna-tuckerman")
+        kpoints = (options.kpoints or self._grid(frame)) if periodic else None
+        return qe_files.input_text(frame, self._namelists(frame), options.pseudopotentials, kpoints)
+
+    def _grid(self, frame: Atoms) -> tuple[int, int, int]:
+        lengths = 2 * np.pi * np.linalg.norm(frame.cell.reciprocal().array, axis=1)
+        # Without periodicity there is no dispersion along a direction.
+        counts = np.where(frame.pbc, np.ceil(np.round(lengths / self.options.kpoint_spacing_per_A, 6)), 1)
+        first, second, third = (max(1, int(count)) for count in counts)
+        return first, second, third
+
+    def _namelists(self, frame: Atoms) -> dict[str, dict[str, Any]]:
+        options, periodic = self.options, bool(frame.pbc.any())
+        charge, spin = charge_and_spin(frame)
+        control = {
+            "calculation": "scf",
+            "prefix": qe_files.PREFIX,
+            "outdir": ".",
+            "pseudo_dir": str(self.settings.pseudo_dir),
+            "tprnfor": True,
+            "tstress": periodic,
+        }
+        system: dict[str, Any] = {"ecutwfc": options.ecutwfc_Ry, "tot_charge": charge}
+        if options.ecutrho_Ry is not None:
+            system["ecutrho"] = options.ecutrho_Ry
+        if spin:
+            system |= {"nspin": 2, "tot_magnetization": spin}
+        if options.smearing is not None:
+            width = options.smearing_width_eV / Ry
+            system |= {"occupations": "smearing", "smearing": options.smearing, "degauss": width}
+        if not periodic:
+            system["assume_isolated"] = options.assume_isolated
+        electrons = {
+            "conv_thr": options.conv_thr_Ry,
+            "electron_maxstep": options.electron_maxstep,
+            "mixing_beta": options.mixing_beta,
+            "diagonalization": options.diagonalization,
+        }
+        given = options.namelists
+        return {
+            "control": control | given.get("control", {}),
+            "system": system | given.get("system", {}),
+            "electrons": electrons | given.get("electrons", {}),
+        }
+
+
+@cache
+def _version(words: tuple[str, ...]) -> str:
+    found = re.search(r"Program PWSCF v\.(\S+)", first_output((*words, "-in", "/dev/null")))
+    return found[1] if found else "unknown"
