@@ -22,6 +22,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     "labeler": {
         "pyscf": "sparc_fw.labelers.pyscf:PySCFLabeler",
         "xtb": "sparc_fw.labelers.xtb:XTBLabeler",
+        "vasp": "sparc_fw.labelers.vasp:VASPLabeler",
     },
     "potential": {"deepmd": "sparc_fw.potentials.deepmd:DeepMDPotential"},
     "explorer": {

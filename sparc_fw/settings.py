@@ -66,6 +66,15 @@ class Settings(BaseSettings):
     """A mongod executable for the embedded server; where unset, the one of the extra ``mongod``, then PATH."""
     lmp_command: str = "lmp"
     """LAMMPS executable."""
+    vasp_command: str = "vasp_std"
+    """VASP with what starts it, such as ``mpirun -np 16 vasp_std``."""
+    vasp_gam_command: str | None = None
+    """The same for VASP's faster executable for calculations at Gamma alone; where unset, ``vasp_command``."""
+    vasp_cores: int = Field(1, ge=1)
+    """Processor cores that ``vasp_command`` uses; recorded with each label."""
+    vasp_potcar_dir: Path | None = None
+    """Folder of VASP's POTCARs, laid out as by pymatgen or as unpacked; where unset, ``PMG_VASP_PSP_DIR`` of the
+    environment or of ``.pmgrc.yaml``, then ``VASP_PP_PATH``."""
     threads: int = Field(1, ge=1)
     """Threads of one label, training or run; 1 repeats to the bit."""
     processes: int = Field(1, ge=1)
