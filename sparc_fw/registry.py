@@ -23,9 +23,9 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "pyscf": "sparc_fw.labelers.pyscf:PySCFLabeler",
         "xtb": "sparc_fw.labelers.xtb:XTBLabeler",
         "vasp": "sparc_fw.labelers.vasp:VASPLabeler",
-#        "ase": "sparc_fw.labelers.ase:ASELabeler",
+        "ase": "sparc_fw.labelers.ase_calculator:ASELabeler",
         "command": "sparc_fw.labelers.command:CommandLabeler",
-#        "potential": "sparc_fw.labelers.potential:PotentialLabeler",
+        "potential": "sparc_fw.labelers.potential:PotentialLabeler",
     },
     "potential": {"deepmd": "sparc_fw.potentials.deepmd:DeepMDPotential"},
     "explorer": {

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     vasp_potcar_dir: Path | None = None
     """Folder of VASP's POTCARs, laid out as by pymatgen or as unpacked; where unset, ``PMG_VASP_PSP_DIR`` of the
     environment or of ``.pmgrc.yaml``, then ``VASP_PP_PATH``."""
+    ase_calculators: dict[str, dict[str, Any]] = {}
+    """What ASE calculators need on this machine, by the name that campaigns use: ``{mopac: {command: …}}``, or
+    ``{orca: {profile: "ase.calculators.orca:OrcaProfile", command: …}}``."""
     threads: int = Field(1, ge=1)
     """Threads of one label, training or run; 1 repeats to the bit."""
     processes: int = Field(1, ge=1)
@@ -86,11 +89,11 @@ class Settings(BaseSettings):
     mongo_patience_seconds: float = Field(120.0, ge=0)
     """How long a running task waits for a MongoDB that went away, s."""
 
-    @field_validator("data_dir", mode="after")
+    @field_validator("data_dir", "vasp_potcar_dir", mode="after")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
+    def _absolute(cls, path: Path | None) -> Path | None:
         # Tasks run in their launch folders.
-        return path.expanduser().absolute()
+        return None if path is None else path.expanduser().absolute()
 
     @classmethod
     def settings_customise_sources(

@@ -97,8 +97,8 @@ def build_input(options: VASPOptions, frame: Atoms, potcar_folder: Path | None) 
             incar, kpoints, symbols, functional = _by_set(options, atoms, bool(frame.pbc.any()))
         else:
             incar, kpoints, symbols, functional = _by_incar(options, atoms, bool(frame.pbc.any()))
-    potcars = read_potcars(potcar_folder, functional, symbols) if potcar_folder is not None else None
     _set_spin(options, incar, frame)
+    potcars = read_potcars(potcar_folder, functional, symbols) if potcar_folder is not None else None
     _set_charge(incar, frame, atoms, potcars)
     _check_tags(options, incar)
     return VASPInput(order, atoms, incar, kpoints, symbols, functional, potcars)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,13 @@ from ase import Atoms
 from ase.build import molecule
 
 from sparc_fw.errors import InputError
+from sparc_fw.labelers.ase_calculator import ASELabeler, ASEOptions
 from sparc_fw.labelers.base import Labeler
 from sparc_fw.labelers.pyscf import PySCFLabeler, PySCFOptions
+from sparc_fw.labelers.vasp import VASPLabeler, VASPOptions
 from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
 from sparc_fw.settings import Settings
+from vasp_setup import vasp_settings
 
 Make = Callable[[], Labeler[Any]]
 
@@ -34,7 +39,19 @@ def bent_water() -> Atoms:
     return frame
 
 
-@pytest.fixture(params=[make_pyscf, make_xtb], ids=["pyscf", "xtb"])
+def make_vasp() -> VASPLabeler:
+    pytest.importorskip("custodian", reason="custodian is not installed")
+    return VASPLabeler(VASPOptions(incar="ENCUT = 400"), vasp_settings(Path("vasp").absolute()))
+
+
+def make_mopac() -> ASELabeler:
+    if shutil.which("mopac") is None:
+        pytest.skip("mopac is not installed")
+    arguments = {"method": "PM7", "task": "1SCF GRADIENTS"}
+    return ASELabeler(ASEOptions(calculator="mopac", electrons="initial", arguments=arguments), Settings())
+
+
+@pytest.fixture(params=[make_pyscf, make_xtb, make_vasp, make_mopac], ids=["pyscf", "xtb", "vasp", "mopac"])
 def labeler(request: pytest.FixtureRequest) -> Labeler[Any]:
     make: Make = request.param
     return make()
