@@ -149,8 +149,8 @@ def check_told(frame: Atoms, unused: bool) -> None:
         charge, spin = charge_and_spin(frame)
         if charge or spin:
             raise InputError(
-                f"found a frame with charge {charge} and spin {spin}, which the calculator would not learn of; expected "
-                "0 and 0, or, with the labeler 'ase', 'electrons'"
+                f"found a frame with charge {charge} and spin {spin}, which the calculator would not learn of; "
+                "expected 0 and 0, or, with the labeler 'ase', 'electrons'"
             )
     elif not frame.pbc.any():
         check_electrons(frame)

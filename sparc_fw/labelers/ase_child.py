@@ -34,8 +34,8 @@ def find_calculator(name: str) -> Callable[..., Calculator]:
         )
     except (ImportError, AttributeError) as error:
         raise InputError(
-            f"calculator: found {name!r} ({type(error).__name__}: {error}), expected a name of ASE's (mopac, nwchem, …) "
-            "or module:Class of an installed package"
+            f"calculator: found {name!r} ({type(error).__name__}: {error}), expected a name of "
+            "ASE's (mopac, nwchem, …) or module:Class of an installed package"
         ) from error
     return found
 

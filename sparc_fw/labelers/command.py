@@ -88,7 +88,7 @@ class CommandLabeler(Labeler[CommandOptions]):
         """Raise `InputError` if a molecule cannot have its spin, or a script could not be started."""
         if not frame.pbc.any():
             check_electrons(frame)
-        if self.options.script and "{script}" == shlex.split(self.options.command)[0]:
+        if self.options.script and shlex.split(self.options.command)[0] == "{script}":
             first = self.options.script.split("\n", 1)[0]
             if not first.startswith("#!"):
                 raise InputError(

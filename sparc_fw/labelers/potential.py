@@ -59,7 +59,7 @@ class PotentialLabeler(Labeler[PotentialLabelerOptions]):
     def missing(self) -> list[str]:
         """Say so where the calculator's package, or the model's framework, is not on this machine."""
         if self.options.calculator is None:
-            return self._own().missing()
+            return list(self._own().missing())
         try:
             find_calculator(self.options.calculator)
         except InputError as error:
@@ -139,8 +139,8 @@ class PotentialLabeler(Labeler[PotentialLabelerOptions]):
         found = file_sha256(path)
         if found != self._sha256:
             raise InputError(
-                f"{path}: found a model with SHA-256 {found[:12]}…, expected {self._sha256[:12]}…, as when the campaign "
-                "was read: put the model back, or start a new campaign"
+                f"{path}: found a model with SHA-256 {found[:12]}…, expected {self._sha256[:12]}…, as when the "
+                "campaign was read: put the model back, or start a new campaign"
             )
 
 

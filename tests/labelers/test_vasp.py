@@ -13,6 +13,7 @@ from ase.io import read
 
 from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.labelers.vasp import VASPLabeler, VASPOptions
+from sparc_fw.loading import parse_campaign
 from sparc_fw.settings import Settings
 from trained_models import ammonia_borane
 from vasp_setup import vasp_settings, write_vasp
@@ -306,3 +307,21 @@ def test_output_of_another_frame_is_refused(tmp_path: Path) -> None:
     label = labeler(settings, incar="ENCUT = 400", kpoints="Gamma\n0\nGamma\n1 1 1\n").label(frame)
     assert label.reason == "crashed"
     assert "atom 0 0.0100 Å away from the POSCAR's" in label.message
+
+
+def test_incar_and_kpoints_files_travel_with_the_campaign(tmp_path: Path) -> None:
+    salt().write(tmp_path / "salt.xyz", format="extxyz")
+    (tmp_path / "INCAR").write_text(CRYSTAL["incar"])
+    (tmp_path / "KPOINTS").write_text(CRYSTAL["kpoints"])
+    campaign = {
+        "name": "salt",
+        "systems": [{"name": "salt", "structure": "salt.xyz"}],
+        "start": [{"kind": "displacements", "amplitude_A": 0.1, "frames": 2}],
+        "labeler": {"kind": "vasp", "incar_file": "INCAR", "kpoints_file": "KPOINTS"},
+        "potential": {"kind": "deepmd"},
+        "explorer": {"kind": "lammps", "duration_ps": [1.0], "temperature_K": [300.0]},
+        "selector": {"kind": "random", "f_lo": 0.1, "f_hi": 1.0, "cap": 2},
+    }
+    options: Any = parse_campaign(campaign, tmp_path).campaign.labeler
+    assert (options.incar, options.incar_file) == (CRYSTAL["incar"], None)
+    assert (options.kpoints, options.kpoints_file) == (CRYSTAL["kpoints"], None)
