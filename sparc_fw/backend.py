@@ -24,6 +24,10 @@ class Options(BaseModel):
     text_files: ClassVar[dict[str, str]] = {}
     """Keys that name a text file, and the key that its content goes into when the campaign is read."""
 
+    hashed_files: ClassVar[dict[str, str]] = {}
+    """Keys that name a file too large to travel, and the key that its SHA-256 goes into when the campaign is read; the
+    path becomes absolute."""
+
     kind: str
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,7 +120,21 @@ def _with_texts(campaign: Campaign, folder: Path) -> Campaign:
                 text = (folder / name).read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise InputError(f"{where}: {folder / name} cannot be read: {error}") from error
-            sections[section] = options.model_copy(update={text_key: text, file_key: None})
+            options = sections[section] = options.model_copy(update={text_key: text, file_key: None})
+        for file_key, hash_key in type(options).hashed_files.items():
+            name = getattr(options, file_key)
+            if name is None:
+                continue
+            path = (folder / name).absolute()
+            try:
+                found = hashlib.sha256(path.read_bytes()).hexdigest()
+            except OSError as error:
+                raise InputError(f"{section}.{file_key}: {path} cannot be read: {error.strerror}") from error
+            if getattr(options, hash_key) not in (None, found):
+                raise InputError(
+                    f"{section}.{hash_key}: found {getattr(options, hash_key)}, expected {found}, which {path} has"
+                )
+            options = sections[section] = options.model_copy(update={hash_key: found, file_key: str(path)})
     return campaign.model_copy(update=sections)
 
 

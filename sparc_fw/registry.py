@@ -24,6 +24,10 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "xtb": "sparc_fw.labelers.xtb:XTBLabeler",
         "cp2k": "sparc_fw.labelers.cp2k:CP2KLabeler",
         "qe": "sparc_fw.labelers.qe:QELabeler",
+        "vasp": "sparc_fw.labelers.vasp:VASPLabeler",
+        "ase": "sparc_fw.labelers.ase_calculator:ASELabeler",
+        "command": "sparc_fw.labelers.command:CommandLabeler",
+        "potential": "sparc_fw.labelers.potential:PotentialLabeler",
     },
     "potential": {"deepmd": "sparc_fw.potentials.deepmd:DeepMDPotential"},
     "explorer": {

@@ -76,6 +76,16 @@ class Settings(BaseSettings):
     """Folder of Quantum ESPRESSO's pseudopotentials; the default is where Debian and Ubuntu have them."""
     cores: int | None = Field(None, ge=1)
     """Processor cores of one label by a code whose command starts several processes; where unset, `threads`."""
+    vasp_command: str = "vasp_std"
+    """VASP with what starts it, such as ``mpirun -np 16 vasp_std``."""
+    vasp_gam_command: str | None = None
+    """The same for VASP's faster executable for calculations at Gamma alone; where unset, ``vasp_command``."""
+    vasp_potcar_dir: Path | None = None
+    """Folder of VASP's POTCARs, laid out as by pymatgen or as unpacked; where unset, ``PMG_VASP_PSP_DIR`` of the
+    environment or of ``.pmgrc.yaml``, then ``VASP_PP_PATH``."""
+    ase_calculators: dict[str, dict[str, Any]] = {}
+    """What ASE calculators need on this machine, by the name that campaigns use: ``{mopac: {command: …}}``, or
+    ``{orca: {profile: "ase.calculators.orca:OrcaProfile", command: …}}``."""
     threads: int = Field(1, ge=1)
     """Threads of one label, training or run; 1 repeats to the bit."""
     processes: int = Field(1, ge=1)
@@ -87,7 +97,7 @@ class Settings(BaseSettings):
     mongo_patience_seconds: float = Field(120.0, ge=0)
     """How long a running task waits for a MongoDB that went away, s."""
 
-    @field_validator("data_dir", "cp2k_data_dir", "pseudo_dir", mode="after")
+    @field_validator("data_dir", "cp2k_data_dir", "pseudo_dir", "vasp_potcar_dir", mode="after")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         # Tasks run in their launch folders.

@@ -45,6 +45,7 @@ CAMPAIGN: dict[str, Any] = {
         "basis": "sto-3g",
         "max_cycle": 9,
         "second_order": False,
+        "retries": {},
     },
     "labeling": {"batch": 6, "min_label_fraction": 0.1},
     "potential": {

@@ -49,7 +49,7 @@ def ignore_progress(done: int, total: int) -> None:
 @pytest.fixture(scope="session")
 def xtb_labels() -> list[Label]:
     """60 displaced molecules labelled with GFN1-xTB."""
-    labeler = XTBLabeler(XTBOptions(method="GFN1-xTB"), Settings())
+    labeler = XTBLabeler(XTBOptions(method="GFN1-xTB", force_cap=None), Settings())
     return [labeler.label(frame) for frame in displaced(60)]
 
 

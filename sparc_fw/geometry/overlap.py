@@ -52,6 +52,8 @@ def overlapping(
 
 def describe_overlap(frame: Atoms, fraction: float = FRACTION) -> str | None:
     """Name the worst overlapping pair of a frame; None where no atoms overlap."""
+    if len(frame) < 2:
+        return None
     limits = shortest_allowed(frame.numbers, fraction)
     distances = pair_distances(frame.positions[None], frame.cell.array[None], tuple(frame.pbc))[0]
     if not (distances < limits).any():

@@ -179,7 +179,6 @@ class Labeler(Backend[LabelerOptionsType]):
         common: dict[str, Any] = {
             "frame": frame,
             "code": self.code,
-            "version": self.version(),
             "host": socket.gethostname(),
             "cores": self.cores,
             "settings_hash": self.settings_hash,
@@ -195,6 +194,7 @@ class Labeler(Backend[LabelerOptionsType]):
                 message=str(error),
                 attempts=error.attempts,
                 seconds=time.perf_counter() - started,
+                version=self.version(),
                 **common,
             )
         return Label(
@@ -204,6 +204,8 @@ class Labeler(Backend[LabelerOptionsType]):
             stress=stress,
             attempts=attempts,
             seconds=time.perf_counter() - started,
+            # Last: some programs tell it in their output alone.
+            version=self.version(),
             **common,
         )
 

@@ -14,11 +14,14 @@ from ase.units import Bohr, Hartree, kB
 from pydantic import Field
 
 from sparc_fw.backend import package_version
+from sparc_fw.documents import Reason
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, charge_and_spin, check_electrons
 
 HEAVIEST = 86
 """Both methods are parametrised up to radon."""
+GUESSES = {"sad": 0, "eeq": 1}
+"""As tblite's interface numbers them."""
 
 
 class XTBOptions(LabelerOptions):
@@ -33,6 +36,11 @@ class XTBOptions(LabelerOptions):
     """Temperature of the occupation numbers, K."""
     max_iterations: int = Field(250, ge=1)
     """Most iterations of the charges."""
+    guess: Literal["sad", "eeq"] = "sad"
+    """First charges: neutral atoms, or those of electronegativity equilibration. Where there is more than one solution,
+    another guess may find another one."""
+    mixer_damping: float = Field(0.4, gt=0, le=1)
+    """How much of the new charges the first iterations take over; less is slower and safer."""
 
 
 class XTBLabeler(Labeler[XTBOptions]):
@@ -48,6 +56,10 @@ class XTBLabeler(Labeler[XTBOptions]):
     packages: ClassVar[tuple[str, ...]] = ("tblite",)
     extra: ClassVar[str] = "xtb"
     code: ClassVar[str] = "tblite"
+    # A higher electronic temperature would converge, too, but to another energy.
+    own_retries: ClassVar[dict[Reason, list[dict[str, Any]]]] = {
+        "not_converged": [{"guess": "eeq"}, {"mixer_damping": 0.1, "max_iterations": 1000}]
+    }
 
     def version(self) -> str:
         """Version of tblite."""
@@ -85,6 +97,8 @@ class XTBLabeler(Labeler[XTBOptions]):
             solver.set("accuracy", self.options.accuracy)
             solver.set("temperature", self.options.electronic_temperature_K * kB / Hartree)
             solver.set("max-iter", self.options.max_iterations)
+            solver.set("guess", GUESSES[self.options.guess])
+            solver.set("mixer-damping", self.options.mixer_damping)
             found = solver.singlepoint()
         except RuntimeError as error:
             converged = "not converged" not in str(error)

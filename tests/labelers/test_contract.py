@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from ase.build import bulk, molecule
 
 from external_codes import cp2k, hydrogen, qe
 from sparc_fw.errors import InputError
+from sparc_fw.labelers.ase_calculator import ASELabeler, ASEOptions
 from sparc_fw.labelers.base import Labeler
 from sparc_fw.labelers.cp2k import CP2KLabeler
 from sparc_fw.labelers.pyscf import PySCFLabeler, PySCFOptions
 from sparc_fw.labelers.qe import QELabeler
+from sparc_fw.labelers.vasp import VASPLabeler, VASPOptions
 from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
 from sparc_fw.settings import Settings
+from vasp_setup import vasp_settings
 
 Make = Callable[..., Labeler[Any]]
 
@@ -75,16 +79,33 @@ def crystal(kind: str) -> Atoms:
     return frame
 
 
+def make_vasp(**options: Any) -> VASPLabeler:
+    pytest.importorskip("custodian", reason="custodian is not installed")
+    return VASPLabeler(VASPOptions(incar="ENCUT = 400"), vasp_settings(Path("vasp").absolute()))
+
+
+def make_mopac(**options: Any) -> ASELabeler:
+    if shutil.which("mopac") is None:
+        pytest.skip("mopac is not installed")
+    arguments = {"method": "PM7", "task": "1SCF GRADIENTS"}
+    return ASELabeler(ASEOptions(calculator="mopac", electrons="initial", arguments=arguments), Settings())
+
+
+VASP = pytest.param(make_vasp, id="vasp")
+MOPAC = pytest.param(make_mopac, id="mopac")
+
+
 @pytest.fixture(params=[PYSCF, XTB, CP2K, QE])
 def make(request: pytest.FixtureRequest) -> Make:
     made: Make = request.param
     return made
 
 
-@pytest.fixture
-def labeler(make: Make, tmp_path: Path) -> Iterator[Labeler[Any]]:
+@pytest.fixture(params=[PYSCF, XTB, CP2K, QE, VASP, MOPAC])
+def labeler(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Labeler[Any]]:
     """Open, as it is in a campaign."""
-    labeler = make()
+    made: Make = request.param
+    labeler = made()
     with labeler.open(tmp_path / "label"):
         yield labeler
 
@@ -132,21 +153,28 @@ def test_forces_are_in_the_order_of_the_atoms(labeler: Labeler[Any]) -> None:
 
 
 @pytest.mark.parametrize("make", [XTB, CP2K, QE])
-def test_stress_is_the_slope_of_the_energy_with_strain(make: Make, labeler: Labeler[Any]) -> None:
-    frame, step = crystal(labeler.options.kind), 1e-3
-    stress = labeler.label(frame).stress
-    assert stress is not None
-    for component, (row, column) in ((0, (0, 0)), (3, (1, 2))):
-        energies = []
-        for sign in (1, -1):
-            strain = np.eye(3)
-            strain[row, column] += sign * step / 2
-            strain[column, row] += sign * step / 2
-            strained = frame.copy()
-            strained.set_cell(frame.cell.array @ strain, scale_atoms=True)
-            energies.append(labeler.calculate(strained)[0])
-        slope = (energies[0] - energies[1]) / (2 * step) / frame.get_volume()
-        assert stress[component] == pytest.approx(slope, abs=2e-4)
+def test_stress_is_the_slope_of_the_energy_with_strain(make: Make, tmp_path: Path) -> None:
+    labeler = make()
+    frame = crystal(labeler.options.kind)
+    with labeler.open(tmp_path / "label"):
+        stress = labeler.label(frame).stress
+        assert stress is not None
+        for component, (row, column) in ((0, (0, 0)), (3, (1, 2))):
+            slope = slope_with_strain(labeler, frame, row, column)
+            assert stress[component] == pytest.approx(slope, abs=2e-4)
+
+
+def slope_with_strain(labeler: Labeler[Any], frame: Atoms, row: int, column: int) -> float:
+    """Derivative of the energy by a symmetric strain, per volume, eV/Å^3, by central differences."""
+    step, energies = 1e-3, []
+    for sign in (1, -1):
+        strain = np.eye(3)
+        strain[row, column] += sign * step / 2
+        strain[column, row] += sign * step / 2
+        strained = frame.copy()
+        strained.set_cell(frame.cell.array @ strain, scale_atoms=True)
+        energies.append(labeler.calculate(strained)[0])
+    return float((energies[0] - energies[1]) / (2 * step) / frame.get_volume())
 
 
 def test_unconverged_is_a_failed_label(make: Make) -> None:

@@ -59,7 +59,7 @@ def test_forces_at_the_default_grid_are_within_1_mev() -> None:
 
 
 def test_unconverged_scf_is_a_failed_label() -> None:
-    label = labeler(max_cycle=1, second_order=False).label(molecule("H2O"))
+    label = labeler(max_cycle=1, second_order=False, retries={}).label(molecule("H2O"))
     assert (label.status, label.reason, label.energy, label.forces) == ("failed", "not_converged", None, None)
     assert "1 attempt(s) of 1 cycles; last energies -76." in label.message
 
@@ -124,3 +124,107 @@ def test_options_decide_the_key() -> None:
     frame = molecule("H2O")
     keys = {labeler().key(frame), labeler(basis="def2-tzvp").key(frame), labeler(grid_level=3).key(frame)}
     assert len(keys) == 3
+
+
+def slope(pyscf: PySCFLabeler, frame: Atoms, atom: int, axis: int, step: float = 2e-3) -> float:
+    energies = []
+    for sign in (1, -1):
+        moved = frame.copy()
+        moved.positions[atom, axis] += sign * step
+        energies.append(pyscf.calculate(moved)[0])
+    return (energies[0] - energies[1]) / (2 * step)
+
+
+HF = Atoms("HF", [(0, 0, 0), (0.3, 0, 1.0)])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"functional": "tpss", "grid_level": 3},
+        {"functional": "r2scan", "grid_level": 4},
+        {"functional": "b3lyp"},
+        {"functional": "b3lyp", "dispersion": "d3bj"},
+        {"functional": "pbe0", "dispersion": "d4"},
+        {"solvent": "ddcosmo", "dielectric_constant": 78.36},
+        {"solvent": "c-pcm", "dielectric_constant": 78.36},
+        {"solvent": "ief-pcm", "dielectric_constant": 4.7},
+        {"functional": "hf", "density_fit": False, "method": "ccsd(t)", "basis": "6-31g"},
+    ],
+    ids=lambda options: "-".join(str(value) for value in options.values()),
+)
+def test_forces_are_slopes_for_every_method(options: dict[str, Any]) -> None:
+    if "dispersion" in options:
+        pytest.importorskip("pyscf.dispersion", reason="pyscf-dispersion is not installed")
+    pyscf = labeler(**options)
+    pyscf.check(HF)
+    label = pyscf.label(HF)
+    assert label.status == "ok", label.message
+    assert label.forces is not None
+    assert label.forces[0, 2] == pytest.approx(-slope(pyscf, HF, 0, 2), abs=3e-3)
+    assert abs(label.forces[0, 2]) > 0.1
+
+
+def test_open_shell_ccsdt_is_refused() -> None:
+    frame = Atoms("OH", [(0, 0, 0), (0.2, 0, 1.1)], info={"spin": 1})
+    with pytest.raises(InputError, match=r"found ccsd\(t\) with spin 1, expected 0"):
+        labeler(functional="hf", density_fit=False, method="ccsd(t)", basis="sto-3g").check(frame)
+
+
+def test_ccsdt_energy_of_water_in_sto3g() -> None:
+    """T. D. Crawford's programming projects 3, 5 and 6: -74.942079928 - 0.070680088 - 0.000099877 hartree."""
+    places = [(0, -0.143225816552, 0), (1.638036840407, 1.136548822547, 0), (-1.638036840407, 1.136548822547, 0)]
+    options = {"functional": "hf", "basis": "sto-3g", "density_fit": False, "method": "ccsd(t)"}
+    label = labeler(**options).label(Atoms("OH2", np.array(places) * Bohr))
+    assert label.energy is not None
+    assert label.energy / Hartree == pytest.approx(-75.012859893, abs=1e-7)
+
+
+def test_ccsdt_of_what_is_too_large_is_refused() -> None:
+    options = {"functional": "hf", "density_fit": False, "method": "ccsd(t)", "max_basis_functions": 20}
+    with pytest.raises(InputError, match=r"found ccsd\(t\) for H2O with 24 basis functions, expected at most"):
+        labeler(**options).check(molecule("H2O"))
+
+
+def test_dispersion_and_solvent_lower_the_energy() -> None:
+    pytest.importorskip("pyscf.dispersion", reason="pyscf-dispersion is not installed")
+    plain = labeler().label(HF).energy
+    assert plain is not None
+    assert -0.1 < labeler(dispersion="d3bj").calculate(HF)[0] - plain < -1e-5
+    assert -1 < labeler(solvent="ddcosmo", dielectric_constant=78.36).calculate(HF)[0] - plain < -0.05
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"solvent": "ddcosmo"}, "dielectric_constant: expected it exactly where there is a solvent"),
+        ({"dielectric_constant": 2.0}, "dielectric_constant: expected it exactly"),
+        ({"method": "ccsd(t)"}, "functional: found 'pbe' with method ccsd"),
+        ({"method": "ccsd(t)", "functional": "hf"}, "density_fit: found True with method ccsd"),
+    ],
+)
+def test_options_that_do_not_go_together(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        labeler(**options)
+
+
+def test_dispersion_twice_or_without_parameters_is_refused() -> None:
+    pytest.importorskip("pyscf.dispersion", reason="pyscf-dispersion is not installed")
+    with pytest.raises(InputError, match="beside the functional 'pbe-d4', which brings d4 along"):
+        labeler(functional="pbe-d4", dispersion="d3bj").check(HF)
+    with pytest.raises(InputError, match="d4 has no parameters for the functional 'lda,vwn'"):
+        labeler(functional="lda,vwn", dispersion="d4").check(HF)
+
+
+def test_another_guess_and_a_level_shift_arrive_at_the_same_place() -> None:
+    usual = labeler(basis="sto-3g").label(HF)
+    for options in ({"guess": "huckel"}, {"guess": "1e"}, {"level_shift": 0.3}):
+        other = labeler(basis="sto-3g", **options).label(HF)
+        assert other.energy == pytest.approx(usual.energy, abs=1e-5)
+        assert other.key != usual.key
+
+
+def test_own_rules_rescue_what_does_not_converge() -> None:
+    label = labeler(basis="sto-3g", max_cycle=2, second_order=False).label(HF)
+    assert (label.status, label.attempts) == ("ok", 3)
+    assert label.energy == pytest.approx(labeler(basis="sto-3g").label(HF).energy, abs=1e-5)

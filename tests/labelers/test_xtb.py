@@ -24,9 +24,23 @@ def test_energy_of_water_as_tblite_documents_it(method: str, energy: float) -> N
 
 
 def test_charges_that_do_not_converge_are_a_failed_label() -> None:
-    label = labeler(max_iterations=2).label(molecule("H2O"))
+    label = labeler(max_iterations=2, retries={}).label(molecule("H2O"))
     assert (label.status, label.reason, label.energy) == ("failed", "not_converged", None)
     assert label.message == "tblite: SCF not converged in 2 cycles"
+
+
+def test_more_iterations_with_more_damping_are_tried_after_another_guess() -> None:
+    label = labeler(max_iterations=4).label(molecule("H2O"))
+    assert (label.status, label.attempts) == ("ok", 3)
+    assert label.energy == pytest.approx(labeler().label(molecule("H2O")).energy, abs=1e-4)
+
+
+def test_another_guess_starts_elsewhere_and_arrives_at_the_same_place() -> None:
+    frame = molecule("CH3OH")
+    usual, other = labeler().label(frame), labeler(guess="eeq").label(frame)
+    assert other.energy != usual.energy
+    assert other.energy == pytest.approx(usual.energy, abs=1e-4)
+    assert other.key != usual.key
 
 
 def test_calculator_agrees_with_the_labels() -> None:

@@ -1,0 +1,195 @@
+"""Labels by VASP: plane waves and PAW, for crystals, surfaces and molecules in a box."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from ase import Atoms
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from sparc_fw.backend import find_command
+from sparc_fw.child_process import clean_environment
+from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers
+from sparc_fw.labelers.external import calculation_folder
+from sparc_fw.labelers.vasp_input import VASPInput, build_input
+from sparc_fw.labelers.vasp_output import read_output, refuse_other_atoms
+from sparc_fw.labelers.vasp_potcar import ASE_VARIABLE, PMG_VARIABLE, potcar_folder
+
+_TECHNICAL = frozenset(
+    [
+        *("ALGO", "IALGO", "ISEARCH", "TIME", "NELM", "NELMIN", "NELMDL", "ISTART", "ICHARG", "LWAVE", "LCHARG"),
+        *("IMIX", "AMIX", "BMIX", "AMIX_MAG", "BMIX_MAG", "AMIN", "MAXMIX", "WC", "ISYM", "SYMPREC", "POTIM", "SMASS"),
+        *("NBANDS", "NCORE", "NPAR", "KPAR", "NSIM", "LPLANE", "LSCALAPACK", "LSCALU"),
+    ]
+)
+"""Tags by which a calculation finds its way, but which do not decide where it arrives."""
+
+_VERSIONS: dict[str, str] = {}
+"""VASP tells its version in its output alone: by command, that of the last calculation of this process."""
+
+
+class VASPOptions(LabelerOptions):
+    """Options of the labeler ``vasp``: an input set of pymatgen with changes, or an INCAR of one's own."""
+
+    text_files: ClassVar[dict[str, str]] = {"incar_file": "incar", "kpoints_file": "kpoints"}
+
+    kind: Literal["vasp"] = "vasp"
+    input_set: str | None = None
+    """Input set of pymatgen.io.vasp.sets: MPStaticSet, MPScanStaticSet, MatPESStaticSet, …"""
+    incar: str = ""
+    """Text of an INCAR, instead of an input set; atoms are sorted by their symbols, which a MAGMOM has to follow."""
+    incar_file: str | None = None
+    """A file with the INCAR, relative to the campaign file."""
+    kpoints: str = ""
+    """Text of a KPOINTS file, to go with an INCAR of one's own; molecules are calculated at Gamma in any case."""
+    kpoints_file: str | None = None
+    """A file with the KPOINTS, relative to the campaign file."""
+    user_incar_settings: dict[str, Any] = {}
+    """INCAR tags to set, or to take out (null)."""
+    user_kpoints_settings: dict[str, Any] = {}
+    """k-points instead of the input set's, as pymatgen takes them: {reciprocal_density: 100}, …"""
+    user_potcar_settings: dict[str, str] = {}
+    """POTCAR by element where not the input set's (or the element's own): {Fe: Fe_pv}."""
+    user_potcar_functional: str | None = None
+    """Family of POTCARs as pymatgen names them (PBE, PBE_54, LDA_54, …); where unset the input set's, or PBE."""
+    unlisted_tags: list[str] = []
+    """INCAR tags that pymatgen does not list and that are meant all the same."""
+    vacuum_A: float = Field(8.0, gt=0)
+    """Least empty space between a molecule and its images along each axis, Å."""
+    box_A: float | None = Field(None, gt=0)
+    """Edge of a cubic box for molecules, Å; where unset, each molecule's extent and `vacuum_A`, in whole Å."""
+    spin: Literal["frame", "free"] = "frame"
+    """frame: the frame's number of unpaired electrons is held (ISPIN, NUPDOWN); free: as input set or INCAR say."""
+    handlers: list[str] = ["VaspErrorHandler", "MeshSymmetryErrorHandler", "UnconvergedErrorHandler", "StdErrHandler"]
+    """custodian's error handlers; a label is refused where one of them changed more than how the SCF is done."""
+    max_errors: int = Field(5, ge=1)
+    """After so many errors custodian gives up."""
+    timeout_seconds: float = Field(86400.0, gt=0)
+    """Longest time of a label, all attempts together, s."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        own = bool(self.incar) or self.incar_file is not None
+        if own == (self.input_set is not None):
+            found = "both" if own else "neither"
+            raise ValueError(f"found {found} of input_set and incar (or incar_file), expected one of them")
+        kpoints = bool(self.kpoints) or self.kpoints_file is not None
+        if kpoints and not own:
+            raise ValueError("kpoints: found it beside input_set, expected user_kpoints_settings")
+        if self.user_kpoints_settings and own:
+            raise ValueError("user_kpoints_settings: found it beside incar, expected kpoints or kpoints_file")
+        return self
+
+
+class VASPLabeler(Labeler[VASPOptions]):
+    """Free energies, forces and stresses by VASP, run under custodian.
+
+    Molecules are put into a box of their own and have no stress. A charged cell is neutralised by a background, whose
+    interaction with its images is in the energy.
+
+    References
+    ----------
+    G. Kresse and J. Furthmüller, Phys. Rev. B 54 (1996) 11169; input sets and parsers: S. P. Ong et al., Comput.
+    Mater. Sci. 68 (2013) 314.
+    """
+
+    Options: ClassVar[type[VASPOptions]] = VASPOptions
+    packages: ClassVar[tuple[str, ...]] = ("pymatgen", "custodian")
+    extra: ClassVar[str] = "vasp"
+    code: ClassVar[str] = "vasp"
+
+    @property
+    def cores(self) -> int:
+        """Processor cores that the command uses, as the settings say."""
+        return self.settings.cores or self.settings.threads
+
+    def missing(self) -> list[str]:
+        """List what this machine lacks: packages, VASP, the folder of POTCARs."""
+        found = super().missing()
+        executable = shlex.split(self.settings.vasp_command)[0]
+        if find_command(executable) is None:
+            found.append(f"vasp needs the program {executable!r}, which is not on PATH: set vasp_command")
+        if importlib.util.find_spec("pymatgen") is None:
+            return found
+        folder = potcar_folder(self.settings)
+        if folder is None:
+            found.append(f"vasp needs POTCAR files: set vasp_potcar_dir, {PMG_VARIABLE} or {ASE_VARIABLE}")
+        elif not folder.is_dir():
+            found.append(f"vasp needs POTCAR files: found no folder {folder}")
+        return found
+
+    def version(self) -> str:
+        """Version of the VASP that this process ran last."""
+        return _VERSIONS.get(self.settings.vasp_command, "unknown")
+
+    def check(self, frame: Atoms) -> None:
+        """Raise `InputError` if a frame can never be labelled: tags, k-points, POTCARs, electrons or cell."""
+        from sparc_fw.labelers.vasp_run import make_handlers
+
+        make_handlers(self.options.handlers)
+        self.input(frame)
+
+    def input(self, frame: Atoms) -> VASPInput:
+        """The input of a frame; it can be made, and looked at, where there is neither VASP nor a POTCAR."""
+        return build_input(self.options, frame, potcar_folder(self.settings))
+
+    def calculate(self, frame: Atoms) -> Numbers:
+        """Free energy (eV), forces (eV/Å), stress (eV/Å^3) where periodic, and how often VASP was started."""
+        from sparc_fw.labelers.vasp_run import run_vasp
+
+        given = self.input(frame)
+        options = self.options
+        with calculation_folder(self, frame) as folder:
+            given.write(folder)
+            command = self._command(given.gamma_only)
+            environment = clean_environment(self.settings.threads)
+            runs, trouble = run_vasp(
+                folder, command, environment, options.handlers, options.max_errors, options.timeout_seconds
+            )
+            output = read_output(folder)
+            if output is None:
+                raise LabelError("crashed", f"VASP left no energy and forces; {trouble or 'it told nothing'}", runs)
+            _VERSIONS[self.settings.vasp_command] = output.version
+            if not output.converged:
+                told = f"electronic loop not converged in {output.electronic_steps}"
+                raise LabelError("not_converged", f"{told}; {trouble}" if trouble else told, runs)
+            if trouble:
+                raise LabelError("crashed", trouble, runs)
+            refuse_other_atoms(output, given.atoms)
+            self._refuse_other_settings(given, folder, runs)
+        forces = np.empty_like(output.forces)
+        forces[given.order] = output.forces
+        return output.energy, forces, output.stress if frame.pbc.any() else None, runs
+
+    def _command(self, gamma_only: bool) -> list[str]:
+        settings = self.settings
+        gamma = settings.vasp_gam_command if gamma_only else None
+        executable, *arguments = shlex.split(gamma or settings.vasp_command)
+        found = find_command(executable)
+        if found is None:
+            raise LabelError("crashed", f"found no program {executable!r}: set vasp_command", attempts=0)
+        return [found, *arguments]
+
+    @staticmethod
+    def _refuse_other_settings(given: VASPInput, folder: Path, runs: int) -> None:
+        """Raise `LabelError` where custodian got a result with other physics than the campaign's."""
+        from pymatgen.io.vasp.inputs import Incar
+
+        written = Incar.from_str(given.incar.get_str())
+        final = Incar.from_file(folder / "INCAR")
+        changed = [tag for tag in {*written, *final} - _TECHNICAL if written.get(tag) != final.get(tag)]
+        said = [f"{tag} from {written.get(tag)} to {final.get(tag)}" for tag in sorted(changed)]
+        if given.kpoints is not None and (folder / "KPOINTS").read_text() != f"{given.kpoints}":
+            said.append("the k-points")
+        if said:
+            raise LabelError(
+                "crashed",
+                f"custodian could only go on with other physics: it changed {', '.join(said)}; change that for the "
+                "whole campaign, or leave the handler out of 'handlers'",
+                runs,
+            )
