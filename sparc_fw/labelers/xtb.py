@@ -20,6 +20,9 @@ from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, charge_a
 HEAVIEST = 86
 """Both methods are parametrised up to radon."""
 
+GUESSES = {"sad": 0, "eeq": 1}
+"""tblite's numbers of its guesses (``tblite_guess`` in tblite/api/calculator.h)."""
+
 
 class XTBOptions(LabelerOptions):
     """Options of the labeler ``xtb``."""
@@ -33,6 +36,8 @@ class XTBOptions(LabelerOptions):
     """Temperature of the occupation numbers, K."""
     max_iterations: int = Field(250, ge=1)
     """Most iterations of the charges."""
+    guess: Literal["sad", "eeq"] = "sad"
+    """What the charges start from: neutral atoms, or electronegativity equilibration."""
 
 
 class XTBLabeler(Labeler[XTBOptions]):
@@ -48,6 +53,7 @@ class XTBLabeler(Labeler[XTBOptions]):
     packages: ClassVar[tuple[str, ...]] = ("tblite",)
     extra: ClassVar[str] = "xtb"
     code: ClassVar[str] = "tblite"
+    rechecks: ClassVar[list[dict[str, Any]]] = [{"guess": "eeq", "accuracy": 0.1}, {"guess": "eeq"}]
 
     def version(self) -> str:
         """Version of tblite."""
@@ -85,6 +91,7 @@ class XTBLabeler(Labeler[XTBOptions]):
             solver.set("accuracy", self.options.accuracy)
             solver.set("temperature", self.options.electronic_temperature_K * kB / Hartree)
             solver.set("max-iter", self.options.max_iterations)
+            solver.set("guess", GUESSES[self.options.guess])
             found = solver.singlepoint()
         except RuntimeError as error:
             converged = "not converged" not in str(error)
