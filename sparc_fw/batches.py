@@ -8,7 +8,6 @@ from typing import Any
 from ase import Atoms
 
 from sparc_fw.campaign import Campaign
-from sparc_fw.labelers.base import Labeler
 from sparc_fw.registry import backend_classes
 from sparc_fw.settings import Settings
 from sparc_fw.store import Store
@@ -51,5 +50,5 @@ def label_batches(
 
 
 def _settings_hash(campaign: Campaign) -> str:
-    labeler: Labeler[Any] = backend_classes("labeler")[campaign.labeler.kind](campaign.labeler, Settings())
-    return labeler.settings_hash
+    labeler: Any = backend_classes("labeler")[campaign.labeler.kind](campaign.labeler, Settings())
+    return str(labeler.settings_hash)

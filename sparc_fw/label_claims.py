@@ -11,11 +11,8 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from sparc_fw.mongo import MongoDocument, patient
+from sparc_fw.mongo import MongoDocument, patient, refuse_all_but_duplicates
 from sparc_fw.processes import has_died
-
-DUPLICATE_KEY = 11000
-"""MongoDB's code for an insertion under a key that is there: somebody else's upsert came first."""
 
 
 class LabelClaims:
@@ -41,7 +38,7 @@ class LabelClaims:
             ]
         }
         # One atomic step per key: take it, or leave it as it is.
-        update = [
+        update: list[MongoDocument] = [
             {"$set": {"free": free}},
             {
                 "$set": {
@@ -49,13 +46,12 @@ class LabelClaims:
                     "expires": {"$cond": ["$free", self._expiry, "$expires"]},
                 }
             },
-            {"$unset": "free"},
+            {"$unset": ["free"]},
         ]
         try:
             self.claims.bulk_write([UpdateOne({"_id": key}, update, upsert=True) for key in wanted], ordered=False)
         except BulkWriteError as error:
-            if any(one["code"] != DUPLICATE_KEY for one in error.details["writeErrors"]):
-                raise
+            refuse_all_but_duplicates(error)
         mine = {record["_id"] for record in self.claims.find({"_id": {"$in": wanted}, "owner": owner}, {"_id": 1})}
         return [key for key in wanted if key in mine]
 

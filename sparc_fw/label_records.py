@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from pymongo import UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from sparc_fw.documents import FROM_FILE, Label
-from sparc_fw.mongo import MongoDocument, patient
+from sparc_fw.mongo import MongoDocument, patient, refuse_all_but_duplicates
 from sparc_fw.records import label_from_record, label_to_record
 
 
@@ -19,33 +20,38 @@ class LabelRecords:
     labels: Collection[MongoDocument]
     patience: float
 
+    def save_label(self, label: Label, campaign_id: str, iteration: int, fw_id: int | None) -> None:
+        """Keep one label; see `save_labels`."""
+        self.save_labels([label], campaign_id, iteration, fw_id)
+
     @patient
-    def save_label(
+    def save_labels(
         self,
-        label: Label,
+        labels: Sequence[Label],
         campaign_id: str,
         iteration: int,
         fw_id: int | None,
         launch_id: int | None = None,
         directory: str | None = None,
-    ) -> bool:
-        """Keep a label under its key; one that is ``ok`` is never replaced. Returns whether it was written.
+    ) -> None:
+        """Keep labels under their keys, all in one round trip; one that is ``ok`` is never replaced.
 
         Parameters
         ----------
         campaign_id, iteration, fw_id, launch_id, directory
-            Who computed it, and in which folder.
+            Who computed them, and in which folder.
         """
         asker = {"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}
-        record = label_to_record(label)
-        record["computed_by"] = {**asker, "launch_id": launch_id, "directory": directory}
-        record["created"] = time.time()
-        change = {"$set": record, "$addToSet": {"asked_by": asker}}
+        payer = {**asker, "launch_id": launch_id, "directory": directory}
+        writes = []
+        for label in labels:
+            record = label_to_record(label) | {"computed_by": payer, "created": time.time()}
+            change = {"$set": record, "$addToSet": {"asked_by": asker}}
+            writes.append(UpdateOne({"_id": label.key, "status": "failed"}, change, upsert=True))
         try:
-            done = self.labels.update_one({"_id": label.key, "status": "failed"}, change, upsert=True)
-        except DuplicateKeyError:
-            return False
-        return done.upserted_id is not None or done.modified_count == 1
+            self.labels.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            refuse_all_but_duplicates(error)
 
     @patient
     def ask(self, keys: Iterable[str], campaign_id: str, iteration: int, fw_id: int | None) -> dict[str, MongoDocument]:

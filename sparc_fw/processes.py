@@ -63,7 +63,7 @@ def own_mark() -> str:
 
 
 def has_died(mark: str) -> bool:
-    """Whether a process, known by its `own_mark`, ran on this machine and is gone; nothing is known of other machines'."""
+    """Whether a process, named by its `own_mark`, ran on this machine and is gone."""
     host, _, rest = mark.rpartition(":")[0].rpartition(":")
     if host != socket.gethostname() or not rest.isdigit():
         return False

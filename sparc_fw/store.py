@@ -78,8 +78,17 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
     # Campaigns
 
     @patient
-    def add_campaign(self, campaign: Campaign, files: CampaignFiles, start_fw_id: int | None = None) -> None:
-        """Register a campaign under its name; `start_fw_id` is the StartTask's Firework where that one registers it.
+    def add_campaign(
+        self, campaign: Campaign, files: CampaignFiles, start_fw_id: int | None = None, relabels: str | None = None
+    ) -> None:
+        """Register a campaign under its name.
+
+        Parameters
+        ----------
+        start_fw_id : int, optional
+            The StartTask's Firework, where that one registers it.
+        relabels : str, optional
+            The campaign whose frames it takes over instead of building its own.
 
         Raises
         ------
@@ -95,6 +104,7 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
             "files": self.files.put(files.pack()),
             "state": "running",
             "start_fw_id": start_fw_id,
+            "relabels": relabels,
             "created": time.time(),
         }
         try:

@@ -1,4 +1,4 @@
-"""Labels that the committee finds impossible: the numbers of a wrong electronic state, or of a code that went astray."""
+"""Labels that the committee finds impossible: numbers of a wrong electronic state, or of a code that went astray."""
 
 from __future__ import annotations
 
@@ -103,9 +103,9 @@ def _residuals(evaluators: Sequence[Evaluator], labels: Sequence[Label]) -> tupl
     energies = np.median([[energy for energy, _ in member] for member in members], axis=0)
     residuals = np.empty((len(labels), 2))
     for i, label in enumerate(labels):
-        assert label.energy is not None and label.forces is not None, "only good labels are looked at"
-        forces = np.median([member[i][1] for member in members], axis=0)
-        residuals[i] = energies[i] - label.energy, np.sqrt(((forces - label.forces) ** 2).sum(axis=1).mean())
+        energy, forces = _numbers(label)
+        difference = np.median([member[i][1] for member in members], axis=0) - forces
+        residuals[i] = energies[i] - energy, np.sqrt((difference**2).sum(axis=1).mean())
     return energies, residuals
 
 
@@ -140,5 +140,6 @@ def judge(
 
 
 def _numbers(label: Label) -> tuple[float, Any]:
-    assert label.energy is not None and label.forces is not None, "the label is ok"
+    assert label.energy is not None, "the label is ok"
+    assert label.forces is not None, "the label is ok"
     return label.energy, label.forces

@@ -111,9 +111,7 @@ def _label_fireworks(store: Store, campaign: Campaign, iteration: int) -> list[F
     return fireworks
 
 
-def _label_firework(
-    campaign: Campaign, iteration: int, role: str, system: System, first: int, last: int
-) -> Firework:
+def _label_firework(campaign: Campaign, iteration: int, role: str, system: System, first: int, last: int) -> Firework:
     named = f" {system.name}" if len(campaign.systems) > 1 else ""
     return make_firework(
         LabelTask(), campaign.name, iteration, "label", f"{role}{named} {first}-{last - 1}",

@@ -8,4 +8,13 @@ from sparc_fw.firetasks.start import StartTask
 from sparc_fw.firetasks.train import TrainTask
 from sparc_fw.firetasks.validate import PublishTask, ValidateTask
 
-__all__ = ["CheckTask", "ExploreTask", "LabelTask", "PublishTask", "SelectTask", "StartTask", "TrainTask", "ValidateTask"]
+__all__ = [
+    "CheckTask",
+    "ExploreTask",
+    "LabelTask",
+    "PublishTask",
+    "SelectTask",
+    "StartTask",
+    "TrainTask",
+    "ValidateTask",
+]

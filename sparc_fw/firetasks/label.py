@@ -9,6 +9,7 @@ from pathlib import Path
 from ase import Atoms
 from fireworks import FWAction
 
+from sparc_fw.documents import Label
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.mongo import MongoDocument
@@ -20,6 +21,9 @@ FINAL_REASONS = frozenset({"not_converged", "overlap", "force_cap", "nan", "wron
 
 CLAIM_SECONDS = 0.5
 """Labels are claimed for about so long a time ahead, and one at least: cheap labels share a round trip to MongoDB."""
+
+WRITE_SECONDS = 0.05
+"""A label waits no longer for others to be written with: MongoDB answers when a kill can no longer undo a write."""
 
 WAIT_SECONDS = 0.5
 """How often to look whether another worker is done with a label."""
@@ -52,7 +56,9 @@ class LabelTask(SystemTask):
         """Label what is not labelled; each label is kept as soon as it is there."""
         frames = self._frames()
         self.counts: dict[str, float] = {"computed": 0, "hits": 0, "failed": 0, "saved_seconds": 0.0}
-        self._report = self.progress_reporter("label", f"{self.spec['role']}-{self.spec['system']}-{self.spec['first']}")
+        self._report = self.progress_reporter(
+            "label", f"{self.spec['role']}-{self.spec['system']}-{self.spec['first']}"
+        )
         self._total = len(frames)
         left = self._take_known(frames)
         with self.store.renewing(self._owner), self.labeler.open(Path("label").absolute()):
@@ -97,7 +103,8 @@ class LabelTask(SystemTask):
 
     def _label_free(self, frames: dict[str, Atoms]) -> dict[str, Atoms]:
         """Label the frames that nobody else is at, and return the others."""
-        keys, ahead, held = list(frames), 1, {}
+        keys, ahead = list(frames), 1
+        held: dict[str, Atoms] = {}
         while keys:
             chunk, keys = keys[:ahead], keys[ahead:]
             mine = self.store.claim(chunk, self._owner)
@@ -105,27 +112,46 @@ class LabelTask(SystemTask):
             # Who held it may have finished between our first look and our claim.
             todo = self._take_known({key: frames[key] for key in mine})
             clock = time.perf_counter()
-            for key, frame in todo.items():
-                self._label(key, frame)
+            self._label(todo)
             self.store.release(mine, self._owner)
             if todo:
                 seconds = (time.perf_counter() - clock) / len(todo)
                 ahead = max(1, min(4 * ahead, int(CLAIM_SECONDS / seconds)))
         return held
 
-    def _label(self, key: str, frame: Atoms) -> None:
-        label = self.labeler.label(frame)
+    def _label(self, frames: dict[str, Atoms]) -> None:
+        """Compute and keep labels, each as soon as it is there, but for cheap ones that share a write."""
+        made: list[Label] = []
+        written = time.monotonic()
+        try:
+            for key, frame in frames.items():
+                made.append(self._compute(key, frame))
+                if time.monotonic() - written > WRITE_SECONDS:
+                    self._keep(made)
+                    written = time.monotonic()
+        finally:
+            self._keep(made)
+
+    def _keep(self, made: list[Label]) -> None:
+        """Write labels down and forget them."""
+        if not made:
+            return
+        place = (self.campaign_id, self.iteration, self.fw_id)
+        self.store.save_labels(made, *place, launch_id=self.launch_id, directory=str(Path.cwd()))
+        self.counts["computed"] += len(made)
+        self.counts["failed"] += sum(label.status == "failed" for label in made)
+        made.clear()
+        self._tell_progress()
+
+    def _compute(self, key: str, frame: Atoms) -> Label:
+        label: Label = self.labeler.label(frame)
         if label.key != key:
             raise StageFailed(
                 f"frame {key[:12]}…: its key was made with another version of the code than {label.code} "
                 f"{label.version}, which this worker has; expected one version throughout the campaign, as "
                 "labeler.key_with_version asks: install that version here, or begin a new campaign with --relabel"
             )
-        place = (self.campaign_id, self.iteration, self.fw_id)
-        self.store.save_label(label, *place, launch_id=self.launch_id, directory=str(Path.cwd()))
-        self.counts["computed"] += 1
-        self.counts["failed"] += label.status == "failed"
-        self._tell_progress()
+        return label
 
     def _tell_progress(self) -> None:
         self._report(int(self.counts["computed"] + self.counts["hits"]), self._total)

@@ -153,7 +153,7 @@ class Labeler(Backend[LabelerOptionsType]):
         return json_hash([frame_hash(frame), self.settings_hash, *version])
 
     def recheck(self, frame: Atoms) -> Label:
-        """Label a frame again from other guesses, the first that gives a number; with the same settings if none are known.
+        """Label a frame again from the first other guess that gives a number; unchanged where none is known.
 
         Nothing is tried again by rules: a recheck that fails tells as much as one that succeeds.
         """
