@@ -78,7 +78,7 @@ def _in_group(evaluators: Sequence[Evaluator], labels: Sequence[Label], options:
     energies, residuals = _residuals(evaluators, labels)
     scale = NORMAL * np.median(np.abs(residuals - np.median(residuals, axis=0)), axis=0)
     outside = (np.abs(residuals - np.median(residuals, axis=0)) > options.z_score * scale).any(axis=1)
-    candidates = [int(i) for i in np.flatnonzero(outside) if labels[i].code != FROM_FILE]
+    candidates = [i for i in np.flatnonzero(outside).tolist() if labels[i].code != FROM_FILE]
     if not candidates:
         return []
     features = _features(labels)

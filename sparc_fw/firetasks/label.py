@@ -22,7 +22,7 @@ FINAL_REASONS = frozenset({"not_converged", "overlap", "force_cap", "nan", "wron
 CLAIM_SECONDS = 0.5
 """Labels are claimed for about so long a time ahead, and one at least: cheap labels share a round trip to MongoDB."""
 
-WRITE_SECONDS = 0.05
+WRITE_SECONDS = 0.2
 """A label waits no longer for others to be written with: MongoDB answers when a kill can no longer undo a write."""
 
 WAIT_SECONDS = 0.5
