@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from abc import ABC
+from functools import cache
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
@@ -82,6 +83,7 @@ def find_command(command: str) -> str | None:
     return shutil.which(command, path=os.pathsep.join([beside, os.environ.get("PATH", os.defpath)]))
 
 
+@cache
 def package_version(distribution: str) -> str:
     """Version of an installed distribution, or ``"not installed"``."""
     try:

@@ -48,6 +48,36 @@ class InlineStructure(_Section):
         return Atoms(self.symbols, self.positions_A, cell=self.cell_A, pbc=self.cell_A is not None)
 
 
+class Resources(_Section):
+    """What a label of a system needs from the queue; passed on to FireWorks' queue adapter."""
+
+    cores: int | None = Field(None, ge=1)
+    """Processor cores of a label, which are also its threads; where unset, the setting ``threads`` of the machine."""
+    memory_GB: float | None = Field(None, gt=0)
+    """Memory of a label Firework, GB."""
+    wall_time: str | None = Field(None, pattern=r"^(\d+-)?\d{1,3}:\d{2}(:\d{2})?$")
+    """Longest wall time of a label Firework, as the queue wants it: HH:MM:SS."""
+    category: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]+$")
+    """Category of the label Fireworks, for workers that take only these; 'label' where unset."""
+    queue: dict[str, str | int | float] = {}
+    """Further parameters of the queue adapter's template (queue, account, nodes, gres, …); they win over the others."""
+
+    def queue_adapter(self) -> dict[str, str | int | float]:
+        """What FireWorks' ``_queueadapter`` says, in the words of its templates for Slurm, PBS and MOAB.
+
+        A template takes the words that it knows, so that one campaign goes to any of these queues.
+        """
+        words: dict[str, str | int | float] = {}
+        if self.cores is not None:
+            words |= {"nodes": 1, "cpus_per_task": self.cores, "nnodes": 1, "ppnode": self.cores, "ppn": self.cores}
+        if self.memory_GB is not None:
+            megabytes = round(1024 * self.memory_GB)
+            words |= {"mem": f"{megabytes}M", "pmem": f"{megabytes // (self.cores or 1)}mb"}
+        if self.wall_time is not None:
+            words["walltime"] = self.wall_time
+        return words | self.queue
+
+
 class System(_Section):
     """A molecule or cell that the campaign is about."""
 
@@ -59,13 +89,35 @@ class System(_Section):
     """Total charge, e."""
     spin: int = Field(0, ge=0)
     """Number of unpaired electrons (2S)."""
+    resources: Resources = Resources()
+    """What its labels need from the queue."""
+
+
+class Suspects(_Section):
+    """Which labels are computed once more because the committee finds them impossible."""
+
+    z_score: float = Field(10.0, gt=0)
+    """A label is suspect whose residual lies so many robust standard deviations outside those of the labels near it."""
+    neighbours: int = Field(30, ge=10)
+    """With so many nearest labels of its composition it is compared; fewer labels are not looked at."""
+    max_fraction: Fraction = 0.05
+    """At most this fraction of the labels is computed again in an iteration, the least credible first."""
+    tolerance_eV: float = Field(0.05, gt=0)
+    """A suspect is confirmed when a second calculation gives the same energy within this, eV, …"""
+    tolerance_eV_per_A: float = Field(0.1, gt=0)
+    """… and the same forces within this, eV/Å."""
 
 
 class Labeling(_Section):
-    """How labels are batched and how many may fail."""
+    """How labels are batched, checked, and how many may fail."""
 
     batch: int = Field(15, ge=1)
     """Frames per label Firework."""
+    batch_seconds: float | None = Field(None, gt=0)
+    """Wall time that a label Firework shall take, s: as many frames as labels of their composition took so far in the
+    store; `batch` frames where there are none yet. Where unset, always `batch` frames."""
+    suspects: Suspects | None = Suspects()
+    """How wrong electronic states are looked for; null to trust every label."""
     min_label_fraction: Fraction = 0.5
     """Least fraction of an iteration's labels that must succeed for the campaign to go on."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from pymongo import UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from sparc_fw.documents import FROM_FILE, Label
-from sparc_fw.mongo import MongoDocument, patient
+from sparc_fw.mongo import MongoDocument, patient, refuse_all_but_duplicates
 from sparc_fw.records import label_from_record, label_to_record
 
 
@@ -19,24 +20,53 @@ class LabelRecords:
     labels: Collection[MongoDocument]
     patience: float
 
-    @patient
-    def save_label(self, label: Label, campaign_id: str, iteration: int, fw_id: int | None) -> bool:
-        """Keep a label under its key; one that is ``ok`` is never replaced. Returns whether it was written."""
-        record = label_to_record(label)
-        record["asked_by"] = [{"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}]
-        record["created"] = time.time()
-        try:
-            done = self.labels.replace_one({"_id": label.key, "status": "failed"}, record, upsert=True)
-        except DuplicateKeyError:
-            return False
-        return done.upserted_id is not None or done.modified_count == 1
+    def save_label(self, label: Label, campaign_id: str, iteration: int, fw_id: int | None) -> None:
+        """Keep one label; see `save_labels`."""
+        self.save_labels([label], campaign_id, iteration, fw_id)
 
     @patient
-    def ask(self, key: str, campaign_id: str, iteration: int, fw_id: int | None) -> Label | None:
-        """The label with that key if somebody paid for it already, noting who asked again."""
+    def save_labels(
+        self,
+        labels: Sequence[Label],
+        campaign_id: str,
+        iteration: int,
+        fw_id: int | None,
+        launch_id: int | None = None,
+        directory: str | None = None,
+    ) -> None:
+        """Keep labels under their keys, all in one round trip; one that is ``ok`` is never replaced.
+
+        Parameters
+        ----------
+        campaign_id, iteration, fw_id, launch_id, directory
+            Who computed them, and in which folder.
+        """
         asker = {"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}
-        record = self.labels.find_one_and_update({"_id": key}, {"$addToSet": {"asked_by": asker}})
-        return None if record is None else label_from_record(record)
+        payer = {**asker, "launch_id": launch_id, "directory": directory}
+        writes = []
+        for label in labels:
+            record = label_to_record(label) | {"computed_by": payer, "created": time.time()}
+            change = {"$set": record, "$addToSet": {"asked_by": asker}}
+            writes.append(UpdateOne({"_id": label.key, "status": "failed"}, change, upsert=True))
+        try:
+            self.labels.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            refuse_all_but_duplicates(error)
+
+    @patient
+    def ask(self, keys: Iterable[str], campaign_id: str, iteration: int, fw_id: int | None) -> dict[str, MongoDocument]:
+        """What is known of labels that somebody paid for already, noting who asks again.
+
+        Returns
+        -------
+        dict of dict
+            By key: ``status``, ``reason``, ``seconds`` and ``created``.
+        """
+        query = {"_id": {"$in": list(keys)}}
+        asker = {"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}
+        self.labels.update_many(query, {"$addToSet": {"asked_by": asker}})
+        found = self.labels.find(query, {"status": 1, "reason": 1, "seconds": 1, "created": 1})
+        return {record["_id"]: record for record in found}
 
     @patient
     def labels_by_key(self, keys: Iterable[str]) -> dict[str, Label]:
@@ -68,3 +98,41 @@ class LabelRecords:
         match = {"_id": {"$in": list(keys)}, "status": "failed"}
         rows = self.labels.aggregate([{"$match": match}, {"$group": {"_id": "$reason", "n": {"$sum": 1}}}])
         return {str(row["_id"]): int(row["n"]) for row in rows}
+
+    @patient
+    def hits(self, campaign_id: str) -> dict[str, float]:
+        """How often a campaign was handed a label that somebody had computed already, and the seconds that it saved."""
+        payer = {"$ifNull": ["$computed_by.fw_id", {"$first": "$asked_by.fw_id"}]}
+        again = {"$and": [{"$eq": ["$$a.campaign_id", campaign_id]}, {"$ne": ["$$a.fw_id", "$payer"]}]}
+        pipeline: list[MongoDocument] = [
+            {"$match": {"asked_by.campaign_id": campaign_id, "code": {"$ne": FROM_FILE}}},
+            {"$project": {"payer": payer, "seconds": 1, "asked_by": 1}},
+            {"$project": {"seconds": 1, "n": {"$size": {"$filter": {"input": "$asked_by", "as": "a", "cond": again}}}}},
+            {"$group": {"_id": None, "n": {"$sum": "$n"}, "seconds": {"$sum": {"$multiply": ["$n", "$seconds"]}}}},
+        ]
+        row = next(iter(self.labels.aggregate(pipeline)), {"n": 0, "seconds": 0.0})
+        return {"labels": int(row["n"]), "seconds": float(row["seconds"])}
+
+    @patient
+    def sources(self, keys: Iterable[str]) -> list[MongoDocument]:
+        """Which codes computed `keys`, with which settings: ``code``, ``version``, ``settings_hash``, ``labels``."""
+        names = ("code", "version", "settings_hash")
+        group = {"_id": {name: f"${name}" for name in names}, "labels": {"$sum": 1}}
+        rows = self.labels.aggregate([{"$match": {"_id": {"$in": list(keys)}}}, {"$group": group}])
+        return sorted(({**row["_id"], "labels": row["labels"]} for row in rows), key=lambda row: -row["labels"])
+
+    @patient
+    def typical_seconds(self, settings_hash: str, formula: str) -> float | None:
+        """Median wall seconds of the good labels of a composition with these settings; None where there are none."""
+        query = {"settings_hash": settings_hash, "formula": formula, "status": "ok"}
+        count = self.labels.count_documents(query)
+        if count == 0:
+            return None
+        middle = self.labels.find(query, {"_id": 0, "seconds": 1}).sort("seconds", 1).skip(count // 2).limit(1)
+        return float(next(middle)["seconds"])
+
+    @patient
+    def statuses(self, keys: Iterable[str]) -> dict[str, str]:
+        """``ok`` or ``failed`` of each of `keys` that is there."""
+        found = self.labels.find({"_id": {"$in": list(keys)}}, {"status": 1})
+        return {record["_id"]: record["status"] for record in found}

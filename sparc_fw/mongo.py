@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import gridfs
 from pymongo.database import Database
-from pymongo.errors import AutoReconnect, DuplicateKeyError
+from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
 
 from sparc_fw.errors import StoreError
 
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+DUPLICATE_KEY = 11000
+"""MongoDB's code for an insertion under a key that is there."""
 
 MongoDocument = dict[str, Any]
 MongoDatabase = Database[MongoDocument]
@@ -130,6 +133,12 @@ class Files:
 def place(campaign_id: str, iteration: int, *item: str | int) -> str:
     """The key of whatever belongs to a place in a campaign."""
     return "/".join([campaign_id, f"{iteration:04d}", *(str(part) for part in item)])
+
+
+def refuse_all_but_duplicates(error: BulkWriteError) -> None:
+    """Raise an error of a bulk of upserts again, unless every single one is that somebody else's upsert came first."""
+    if error.details["writeConcernErrors"] or any(e["code"] != DUPLICATE_KEY for e in error.details["writeErrors"]):
+        raise error
 
 
 def insert_once(collection: Any, record: MongoDocument) -> MongoDocument:

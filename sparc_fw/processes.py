@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from pathlib import Path
@@ -54,3 +55,24 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def own_mark() -> str:
+    """What tells this process from every other one, also from later ones with its pid: host, pid and start."""
+    return f"{socket.gethostname()}:{os.getpid()}:{started(os.getpid())}"
+
+
+def has_died(mark: str) -> bool:
+    """Whether a process, named by its `own_mark`, ran on this machine and is gone."""
+    host, _, rest = mark.rpartition(":")[0].rpartition(":")
+    if host != socket.gethostname() or not rest.isdigit():
+        return False
+    return started(int(rest)) != mark.rpartition(":")[2]
+
+
+def started(pid: int) -> str:
+    """Start time of a process in clock ticks since boot; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

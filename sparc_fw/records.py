@@ -42,10 +42,11 @@ def label_to_record(label: Label) -> MongoDocument:
     return {
         "_id": label.key,
         **{name: getattr(label, name) for name in PLAIN_LABEL_FIELDS},
-        "numbers": [int(number) for number in frame.numbers],
+        "formula": frame.get_chemical_formula(),
+        "numbers": frame.numbers.tolist(),
         "positions": _bytes(frame.positions),
         "cell": _bytes(frame.cell.array),
-        "pbc": [bool(flag) for flag in frame.pbc],
+        "pbc": frame.pbc.tolist(),
         "info": frame_info(frame),
         "forces": _bytes(label.forces),
         "stress": _bytes(label.stress),

@@ -8,18 +8,16 @@ run: it changes a Workflow only under FireWorks' own lock.
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 
 from fireworks import LaunchPad
 from fireworks.core.launchpad import WFLock
 
 from sparc_fw.launchpad import campaign_workflows
+from sparc_fw.processes import has_died, own_mark
 from sparc_fw.store import Store
 from sparc_fw.submission import ensure_workflow, unlock
 
@@ -37,23 +35,13 @@ WORKER_PREFIX = "sparc-fw"
 
 def worker_name(number: int) -> str:
     """Name of a worker of this process, by which `repair` can tell that it is dead."""
-    return f"{WORKER_PREFIX}:{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}:{number}"
-
-
-def _started(pid: int) -> str:
-    """Start time of a process in clock ticks since boot, which tells it from a later one with its pid."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+    return f"{WORKER_PREFIX}:{own_mark()}:{number}"
 
 
 def _is_dead(worker: str) -> bool:
     """Whether a worker's name says that it ran here, under a process that is gone."""
-    parts = worker.split(":")
-    if len(parts) != 5 or parts[0] != WORKER_PREFIX or parts[1] != socket.gethostname():
-        return False
-    return _started(int(parts[2])) != parts[3]
+    prefix, _, rest = worker.partition(":")
+    return prefix == WORKER_PREFIX and has_died(rest.rpartition(":")[0])
 
 
 @dataclass

@@ -10,7 +10,7 @@ def closing_sentences(status: dict[str, Any]) -> list[str]:
     found = [status["sentence"]] if status["sentence"] else []
     if status["promoted"]:
         found.append(promoted_sentence(status))
-    return found + loss_sentences(status)
+    return found + saving_sentences(status) + loss_sentences(status)
 
 
 def promoted_sentence(status: dict[str, Any]) -> str:
@@ -43,7 +43,40 @@ def loss_sentences(status: dict[str, Any]) -> list[str]:
         if counts["failed"] or any(counts["dropped"].values()):
             lost = [counted(reasons) for reasons in (counts["failures"], counts["dropped"]) if any(reasons.values())]
             found.append(f"The {role} set lacks frames that could not be made or labelled ({', '.join(lost)})")
-    return [f"{sentence}." for sentence in found]
+    return suspect_sentences(status) + [f"{sentence}." for sentence in found]
+
+
+def saving_sentences(status: dict[str, Any]) -> list[str]:
+    """What was not computed because somebody had computed it, and whether the labels come from one code."""
+    found, hits = [], status["label_hits"]
+    if hits["labels"]:
+        found.append(f"{hits['labels']} labels were there already, which saved {duration(hits['seconds'])}.")
+    versions: dict[str, set[str]] = {}
+    for source in status["label_sources"]:
+        versions.setdefault(source["code"], set()).add(source["version"])
+    for code, several in sorted(versions.items()):
+        if len(several) > 1:
+            found.append(f"The labels come from {len(several)} versions of {code} ({', '.join(sorted(several))}).")
+    return found
+
+
+def suspect_sentences(status: dict[str, Any]) -> list[str]:
+    """What became of labels that the committee could not believe."""
+    counts = status["iterations"][-1]["suspects"] if status["iterations"] else {}
+    total = sum(counts.values())
+    if not total:
+        return []
+    return [
+        f"{total} labels were suspected of a wrong state and computed again: {counts['confirmed']} confirmed, "
+        f"{counts['dropped']} dropped" + (f", {counts['pending']} still to be done" if counts["pending"] else "") + "."
+    ]
+
+
+def duration(seconds: float) -> str:
+    """A time span in the unit that suits it."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _member_sentence(member: dict[str, Any]) -> str:

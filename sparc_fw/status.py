@@ -10,7 +10,7 @@ from fireworks import LaunchPad
 from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.store import Store
 
-STAGES = ("label", "train", "explore", "validate", "select")
+STAGES = ("label", "train", "explore", "validate", "check", "select")
 TABLE_STAGES = {
     "start": "start",
     "label": "label",
@@ -21,6 +21,8 @@ TABLE_STAGES = {
     "select": "select",
 }
 """The stages whose seconds are shown, with their headings; start and test labels belong to the first iteration."""
+LAST = 10**9
+"""Later than any iteration."""
 ENDED = ("completed", "cancelled")
 
 
@@ -59,6 +61,9 @@ def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str
         "sentence": last["sentence"] if last else None,
         "labels_spent": spent,
         "labels_budget": record["campaign"]["budget"]["labels"],
+        "label_hits": store.hits(campaign_id),
+        "label_sources": store.sources(key for keys in store.training_keys(campaign_id, LAST) for key in keys),
+        "relabels": record.get("relabels"),
         "created": record["created"],
         "promoted": record.get("promoted"),
         "iterations": iterations,
@@ -134,6 +139,7 @@ def _iterations(store: Store, campaign_id: str) -> list[dict[str, Any]]:
                 "labels_failed": counts["failed"],
                 "labels_paid": store.count_paid(keys) - counts["missing"],
                 "label_failures": store.failure_reasons(keys) if counts["failed"] else {},
+                "suspects": store.suspect_counts(keys),
                 "frames_dropped": frameset.get("dropped", {}),
                 "test": _errors(best.get("test")),
                 "validation": _errors(best.get("validation")),

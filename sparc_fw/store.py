@@ -14,6 +14,7 @@ from sparc_fw.documents import Exploration, Report, Selection, TrainedModel
 from sparc_fw.encoding import pack_frames, unpack_frames
 from sparc_fw.errors import CampaignExists, InputError
 from sparc_fw.geometry.files import Files as CampaignFiles
+from sparc_fw.label_claims import LabelClaims
 from sparc_fw.label_records import LabelRecords
 from sparc_fw.mongo import Files, MongoDatabase, MongoDocument, insert_once, patient, place
 from sparc_fw.records import (
@@ -25,6 +26,7 @@ from sparc_fw.records import (
 )
 from sparc_fw.settings import Settings
 from sparc_fw.stage_records import StageRecords
+from sparc_fw.suspect_records import SuspectRecords
 
 
 def _taken(name: str) -> CampaignExists:
@@ -33,7 +35,7 @@ def _taken(name: str) -> CampaignExists:
     )
 
 
-class Store(LabelRecords, StageRecords):
+class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
     """Campaigns, frame sets, labels, models, explorations, selections, reports and how long each stage took.
 
     Parameters
@@ -47,10 +49,13 @@ class Store(LabelRecords, StageRecords):
         self.database = database
         self.patience = settings.mongo_patience_seconds
         self.chapter_nodes = settings.chapter_nodes
+        # As long as a worker may be silent before FireWorks takes it for dead.
+        self.claim_seconds = 4.0 * settings.ping_seconds
         self.files = Files(database, self.patience, settings.data_dir / "cache")
         self.campaigns = database["sparc_campaigns"]
         self.framesets = database["sparc_framesets"]
         self.labels = database["sparc_labels"]
+        self.claims = database["sparc_claims"]
         self.models = database["sparc_models"]
         self.explorations = database["sparc_explorations"]
         self.selections = database["sparc_selections"]
@@ -65,13 +70,25 @@ class Store(LabelRecords, StageRecords):
             collection.create_index([("campaign_id", 1), ("iteration", 1)])
         self.progress.create_index([("campaign_id", 1)])
         self.labels.create_index([("asked_by.campaign_id", 1), ("asked_by.iteration", 1)])
+        self.labels.create_index([("settings_hash", 1), ("formula", 1), ("status", 1), ("seconds", 1)])
+        self.labels.create_index([("suspect.campaign_id", 1), ("suspect.iteration", 1)], sparse=True)
+        self.claims.create_index([("owner", 1)])
         self.campaigns.create_index([("created", 1)])
 
     # Campaigns
 
     @patient
-    def add_campaign(self, campaign: Campaign, files: CampaignFiles, start_fw_id: int | None = None) -> None:
-        """Register a campaign under its name; `start_fw_id` is the StartTask's Firework where that one registers it.
+    def add_campaign(
+        self, campaign: Campaign, files: CampaignFiles, start_fw_id: int | None = None, relabels: str | None = None
+    ) -> None:
+        """Register a campaign under its name.
+
+        Parameters
+        ----------
+        start_fw_id : int, optional
+            The StartTask's Firework, where that one registers it.
+        relabels : str, optional
+            The campaign whose frames it takes over instead of building its own.
 
         Raises
         ------
@@ -87,6 +104,7 @@ class Store(LabelRecords, StageRecords):
             "files": self.files.put(files.pack()),
             "state": "running",
             "start_fw_id": start_fw_id,
+            "relabels": relabels,
             "created": time.time(),
         }
         try:

@@ -12,6 +12,7 @@ from fireworks import LaunchPad
 from sparc_fw.errors import InputError
 from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.loading import LoadedCampaign
+from sparc_fw.relabeling import check_relabeling
 from sparc_fw.store import Store
 from sparc_fw.workflow import build_campaign
 
@@ -19,15 +20,24 @@ LOCK_SECONDS = 10.0
 """A lock that outlives this is what a killed process left; FireWorks holds it for milliseconds."""
 
 
-def submit(store: Store, lpad: LaunchPad, loaded: LoadedCampaign) -> str:
+def submit(store: Store, lpad: LaunchPad, loaded: LoadedCampaign, relabels: str | None = None) -> str:
     """Register a checked campaign and add its Workflow; returns the campaign_id.
+
+    Parameters
+    ----------
+    relabels : str, optional
+        A campaign whose frames the new one takes over and labels anew with its own labeler.
 
     Raises
     ------
     CampaignExists
         If the name is taken.
+    InputError
+        If the frames to take over do not fit the new campaign.
     """
-    store.add_campaign(loaded.campaign, loaded.files)
+    if relabels is not None:
+        check_relabeling(store, loaded.campaign, relabels)
+    store.add_campaign(loaded.campaign, loaded.files, relabels=relabels)
     ensure_workflow(lpad, loaded.campaign.name)
     return loaded.campaign.name
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ase import Atoms
 from fireworks import Firework, FWAction, LaunchPad, Workflow
 
-from sparc_fw.campaign import Campaign
+from sparc_fw.batches import label_batches
+from sparc_fw.campaign import Campaign, System
 from sparc_fw.errors import StoreError
 from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.firetasks.check import CheckTask
 from sparc_fw.firetasks.explore import ExploreTask
 from sparc_fw.firetasks.label import LabelTask
 from sparc_fw.firetasks.select import SelectTask
@@ -89,24 +92,38 @@ def build_iteration(store: Store, campaign: Campaign, iteration: int) -> list[Fi
 
 
 def _label_fireworks(store: Store, campaign: Campaign, iteration: int) -> list[Firework]:
+    """Batches of frames to label; systems apart, since each has its own size and resources."""
     fireworks = []
     for role in ("train", "test", "scan") if iteration == 0 else ("train",):
         frameset = store.frameset(campaign.name, iteration, role)
         if frameset is None:
             continue
         keys = frameset["keys"]
-        missing = store.labels_by_key(keys).keys()
-        if role != "train" and all(key in missing for key in keys):
+        known = store.statuses(keys)
+        if role != "train" and len(known) == len(keys):
             continue  # the test set brought its labels along
-        for first in range(0, len(keys), campaign.labeling.batch):
-            last = min(first + campaign.labeling.batch, len(keys))
-            item = f"{role} {first}-{last - 1}"
-            fireworks.append(
-                make_firework(
-                    LabelTask(), campaign.name, iteration, "label", item, "label", role=role, first=first, last=last
-                )
-            )
+        frames: dict[str, list[tuple[str, Atoms]]] = {}
+        for key, frame in zip(keys, store.frames(frameset), strict=True):
+            frames.setdefault(frame.info["system"], []).append((key, frame))
+        for system in campaign.systems:
+            for first, last in label_batches(store, campaign, frames.get(system.name, []), known):
+                fireworks.append(_label_firework(campaign, iteration, role, system, first, last))
     return fireworks
+
+
+def _label_firework(campaign: Campaign, iteration: int, role: str, system: System, first: int, last: int) -> Firework:
+    named = f" {system.name}" if len(campaign.systems) > 1 else ""
+    return make_firework(
+        LabelTask(), campaign.name, iteration, "label", f"{role}{named} {first}-{last - 1}",
+        system.resources.category or "label", role=role, system=system.name, first=first, last=last,
+        **queue_spec(system),
+    )  # fmt: skip
+
+
+def queue_spec(system: System) -> dict[str, Any]:
+    """The part of a Firework's spec by which ``qlaunch`` asks for what a system's labels need."""
+    words = system.resources.queue_adapter()
+    return {"_queueadapter": words} if words else {}
 
 
 def append_iteration(store: Store, lpad: LaunchPad, campaign: Campaign, iteration: int, fw_id: int | None) -> FWAction:
@@ -130,6 +147,25 @@ def append_iteration(store: Store, lpad: LaunchPad, campaign: Campaign, iteratio
     publish = _publish(campaign.name, iteration, [fireworks[-1]])
     lpad.add_wf(Workflow([*fireworks, publish], name=campaign.name, metadata=_metadata(campaign.name, chapter)))
     return FWAction()
+
+
+def append_checks(store: Store, lpad: LaunchPad, campaign: Campaign, iteration: int, systems: set[str]) -> FWAction:
+    """The action that lets suspect labels of some systems be computed again before the selection.
+
+    A ValidateTask that is rerun finds the Fireworks that it appended the first time. One that was killed before they
+    were written leaves suspects in the store, which the next iteration suspects again.
+    """
+    mine = {"spec.campaign_id": campaign.name, "spec.iteration": iteration, "spec.stage": "check"}
+    known = {firework["spec"]["system"] for firework in lpad.fireworks.find(mine, {"spec.system": 1})}
+    fireworks = [
+        make_firework(
+            CheckTask(), campaign.name, iteration, "check", system.name, system.resources.category or "label",
+            system=system.name, **queue_spec(system),
+        )
+        for system in campaign.systems
+        if system.name in systems - known
+    ]  # fmt: skip
+    return FWAction(detours=Workflow(fireworks)) if fireworks else FWAction()
 
 
 def iteration_exists(lpad: LaunchPad, campaign_id: str, iteration: int) -> bool:

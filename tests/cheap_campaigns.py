@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from ase import Atoms
 from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import rapidfire
 
+import sparc_fw
 from sparc_fw.campaign import Campaign
 from sparc_fw.loading import LoadedCampaign, parse_campaign
 from sparc_fw.registry import backend_classes
@@ -35,7 +37,8 @@ def plugin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cheap_backends(plugin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make the kinds of `sparc_fw.testing` known here and to child processes, for one test."""
     monkeypatch.syspath_prepend(str(plugin_folder))
-    monkeypatch.setenv("PYTHONPATH", str(plugin_folder))
+    # Child processes run the package that is tested, whichever one is installed.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(plugin_folder), str(Path(sparc_fw.__file__).parents[1])]))
     _learn_kinds()
     yield
     sys.path.remove(str(plugin_folder))

@@ -21,11 +21,17 @@ if TYPE_CHECKING:
     from sparc_fw.settings import Settings
 
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the campaign of that name if there is one.")]
+Relabel = Annotated[
+    str | None,
+    typer.Option(
+        "--relabel", metavar="CAMPAIGN", help="Take over the frames of that campaign and label them with this labeler."
+    ),
+]
 Name = Annotated[str | None, typer.Option("--name", help="Another name than the file's, for a second campaign.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Another seed than the file's.")]
 
 
-def submit(file: CampaignFile, name: Name = None, seed: Seed = None) -> None:
+def submit(file: CampaignFile, name: Name = None, seed: Seed = None, relabel: Relabel = None) -> None:
     """Check a campaign and add its Workflow to the LaunchPad; workers do the rest."""
     from sparc_fw.session import open_session
     from sparc_fw.settings import load_settings
@@ -34,7 +40,7 @@ def submit(file: CampaignFile, name: Name = None, seed: Seed = None) -> None:
     settings = load_settings()
     loaded = _checked(file, name, seed, settings)
     with open_session(settings) as session:
-        campaign_id = add(session.store, session.lpad, loaded)
+        campaign_id = add(session.store, session.lpad, loaded, relabel)
         typer.echo(f"submitted {campaign_id}: start workers with 'rlaunch rapidfire --nlaunches infinite --sleep 5'")
         if session.embedded is not None:
             typer.echo("the embedded MongoDB holds it: keep it up for workers with 'sparc-fw db start'")
@@ -47,6 +53,7 @@ def run(
         Path | None, typer.Option("--folder", help="Where workers work; ./runs/CAMPAIGN where unset.")
     ] = None,
     resume: Resume = False,
+    relabel: Relabel = None,
     name: Name = None,
     seed: Seed = None,
 ) -> None:
@@ -57,7 +64,7 @@ def run(
     settings = load_settings()
     loaded = _checked(file, name, seed, settings)
     with open_session(settings) as session:
-        campaign_id = _begin(session, loaded, resume)
+        campaign_id = _begin(session, loaded, resume, relabel)
         place = folder or Path("runs") / campaign_id
         status = _work(session, campaign_id, workers, place)
         _tell_end(session, status, place)
@@ -74,20 +81,31 @@ def _checked(file: str, name: str | None, seed: int | None, settings: Settings) 
     return loaded
 
 
-def _begin(session: Session, loaded: LoadedCampaign, resume: bool) -> str:
+def _begin(session: Session, loaded: LoadedCampaign, resume: bool, relabels: str | None) -> str:
     """Submit, or go on with the stored campaign, which must be the same."""
     from sparc_fw.errors import InputError
+    from sparc_fw.relabeling import changed_keys
     from sparc_fw.submission import resume as go_on
     from sparc_fw.submission import submit as add
 
     campaign_id = loaded.campaign.name
     if not resume or session.store.campaigns.find_one({"_id": campaign_id}, {"_id": 1}) is None:
-        return add(session.store, session.lpad, loaded)
+        return add(session.store, session.lpad, loaded, relabels)
     record = session.store.campaign_record(campaign_id)
     stored, given = record["campaign"], loaded.campaign.as_dict()
-    changed = sorted(key for key in given if stored.get(key) != given[key])
+    changed = changed_keys(stored, given)
+    if relabels not in (None, record.get("relabels")):
+        raise InputError(
+            f"--relabel: campaign {campaign_id!r} exists and does not label {relabels!r} anew; choose a --name"
+        )
     if session.store.files.name(loaded.files.pack()) != record["files"]:
         changed.append("the content of a file that it names")
+    of_labeler = [key for key in changed if key == "labeler" or key.startswith("labeler.")]
+    if of_labeler:
+        raise InputError(
+            f"{loaded.path}: {', '.join(of_labeler)}: differs from the stored campaign {campaign_id!r}, whose labels "
+            f"must not mix methods; to label its frames anew: sparc-fw run FILE --name NEW_NAME --relabel {campaign_id}"
+        )
     if changed:
         raise InputError(
             f"{loaded.path}: {', '.join(changed)}: differs from the stored campaign {campaign_id!r}, expected the same "

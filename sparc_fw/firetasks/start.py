@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from sparc_fw.geometry.build import build_frames
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.sources import Source
 from sparc_fw.loading import LoadedCampaign, check_campaign, load_campaign, parse_campaign
+from sparc_fw.relabeling import frames_of
 from sparc_fw.seeds import derive_seed
 
 
@@ -63,9 +65,9 @@ class StartTask(CampaignTask):
         from sparc_fw.workflow import append_iteration
 
         self._register()
-        if self.campaign.test is not None:
-            self._add_frames("test", list(self.campaign.test.frames))
-            self._add_frames("scan", [self.campaign.test.scan] if self.campaign.test.scan else [])
+        test = self.campaign.test
+        self._add_frames("test", list(test.frames) if test is not None else [])
+        self._add_frames("scan", [test.scan] if test is not None and test.scan else [])
         frames = self._add_frames("train", list(self.campaign.start))
         self.save_stage("start", 0)
         action = FWAction()
@@ -93,6 +95,21 @@ class StartTask(CampaignTask):
             if record["start_fw_id"] != self.fw_id or record["campaign"] != loaded.campaign.as_dict():
                 raise
 
+    @cached_property
+    def _relabels(self) -> str | None:
+        return self.store.campaign_record(self.campaign_id).get("relabels")
+
+    def _take_over(self, role: str, relabels: str) -> int:
+        """Write down the frames of the campaign that is labelled anew; returns their number."""
+        kept_apart = self._test_hashes() if role == "train" else set()
+        found = frames_of(self.store, relabels, role)
+        frames = [frame for frame in found if frame_hash(frame) not in kept_apart]
+        if frames:
+            dropped = {"in_test_set": len(found) - len(frames)} if len(found) > len(frames) else {}
+            keys = [self.labeler.key(frame) for frame in frames]
+            self.store.add_frames(self.campaign_id, 0, role, frames, keys, dropped=dropped)
+        return len(frames)
+
     def _test_hashes(self) -> set[str]:
         known = self.store.frameset(self.campaign_id, 0, "test")
         return {frame_hash(frame) for frame in self.store.frames(known)} if known is not None else set()
@@ -100,8 +117,12 @@ class StartTask(CampaignTask):
     def _add_frames(self, role: str, sources: list[Source]) -> int:
         """Write down the frames of some sources, with the labels that they bring along; returns their number."""
         known = self.store.frameset(self.campaign_id, 0, role)
-        if known is not None or not sources:
-            return len(known["keys"]) if known else 0
+        if known is not None:
+            return len(known["keys"])
+        if self._relabels is not None:
+            return self._take_over(role, self._relabels)
+        if not sources:
+            return 0
         files: Files = self.store.campaign_files(self.campaign_id)
         campaign: Campaign = self.campaign
         seed = derive_seed(campaign.seed, 0, role)

@@ -16,6 +16,7 @@ from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.potentials.base import Evaluator
 from sparc_fw.potentials.committee import energies, errors
+from sparc_fw.suspicion import find_suspects
 
 
 class ValidateTask(CampaignTask):
@@ -25,13 +26,15 @@ class ValidateTask(CampaignTask):
 
     def work(self) -> FWAction:
         """Store the iteration's report."""
-        validation = dataset(self.store, self.campaign, self.iteration).validation
+        from sparc_fw.workflow import append_checks
+
+        data = dataset(self.store, self.campaign, self.iteration)
+        validation = data.validation
         test = reference_labels(self.store, self.campaign_id, "test")
         scan = reference_labels(self.store, self.campaign_id, "scan")
-        members = []
-        for model in self.store.committee(self.campaign_id, self.iteration):
-            evaluator = self.potential.load(self._model_file(model))
-            members.append(_measure(evaluator, validation, test, scan))
+        committee = self.store.committee(self.campaign_id, self.iteration)
+        evaluators = [self.potential.load(self._model_file(model)) for model in committee]
+        members = [_measure(evaluator, validation, test, scan) for evaluator in evaluators]
         report = Report(
             campaign_id=self.campaign_id,
             iteration=self.iteration,
@@ -41,7 +44,23 @@ class ValidateTask(CampaignTask):
         )
         self.store.save_report(report)
         self.save_stage("validate", 0)
-        return FWAction(stored_data={"best": report.best})
+        systems = self._flag_suspects(evaluators, [*data.train, *validation])
+        action = append_checks(self.store, self.lpad, self.campaign, self.iteration, systems)
+        action.stored_data = {"best": report.best}
+        return action
+
+    def _flag_suspects(self, evaluators: list[Evaluator], labels: list[Label]) -> set[str]:
+        """Note which labels the committee cannot believe; returns the systems that have any."""
+        options = self.campaign.labeling.suspects
+        if options is None:
+            return set()
+        systems = set()
+        for suspect in find_suspects(evaluators, labels, options):
+            system = suspect.label.frame.info["system"]
+            found = {name: getattr(suspect, name) for name in ("z_energy", "z_force", "predicted_energy")}
+            if self.store.flag_suspect(suspect.label.key, self.campaign_id, self.iteration, system, found):
+                systems.add(system)
+        return systems
 
     def _model_file(self, model: MongoDocument) -> Path:
         return self.store.files.path(model["file"], model["suffix"])

@@ -8,6 +8,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -31,6 +32,8 @@ class LabelerOptions(Options):
     retries: dict[Reason, list[dict[str, Any]]] | None = None
     """For each reason of failure, the options to change in a further attempt, one after the other; where unset, the
     labeler's own rules."""
+    key_with_version: bool = False
+    """Whether another version of the code computes a label anew; where false, a label of any version is a hit."""
 
     @model_validator(mode="after")
     def _retries_are_options(self) -> Self:
@@ -111,6 +114,9 @@ class Labeler(Backend[LabelerOptionsType]):
     """Distribution or program whose version is recorded with each label."""
     own_retries: ClassVar[dict[Reason, list[dict[str, Any]]]] = {}
     """What is tried again where the campaign names no rules of its own."""
+    rechecks: ClassVar[list[dict[str, Any]]] = []
+    """Options to change, one set after the other, to find out whether a number was that of a wrong electronic state:
+    another guess first, stricter settings after; the same numbers must come out where it was not."""
 
     directory: Path | None = None
     """Where calculations may leave files while the labeler is open."""
@@ -136,14 +142,33 @@ class Labeler(Backend[LabelerOptionsType]):
     def close(self) -> None:
         """End what `open` let live on."""
 
-    @property
+    @cached_property
     def settings_hash(self) -> str:
         """Hash of all options that decide the numbers."""
         return json_hash(self.options.model_dump(mode="json"))
 
     def key(self, frame: Atoms) -> str:
         """Content hash of what is labelled and how: a label with this key is computed once."""
-        return json_hash([frame_hash(frame), self.settings_hash])
+        version = [self.version()] if self.options.key_with_version else []
+        return json_hash([frame_hash(frame), self.settings_hash, *version])
+
+    def recheck(self, frame: Atoms) -> Label:
+        """Label a frame again from the first other guess that gives a number; unchanged where none is known.
+
+        Nothing is tried again by rules: a recheck that fails tells as much as one that succeeds.
+        """
+        label: Label | None = None
+        for changes in self.rechecks or [{}]:
+            other = type(self)(self.options.changed(changes), self.settings)
+            other.directory = self.directory
+            try:
+                label = other.label(frame)
+            finally:
+                other.close()
+            if label.status == "ok":
+                break
+        assert label is not None
+        return label
 
     @abstractmethod
     def check(self, frame: Atoms) -> None:

@@ -87,6 +87,7 @@ class PySCFLabeler(Labeler[PySCFOptions]):
     packages: ClassVar[tuple[str, ...]] = ("pyscf",)
     extra: ClassVar[str] = "pyscf"
     code: ClassVar[str] = "pyscf"
+    rechecks: ClassVar[list[dict[str, Any]]] = [{"guess": "huckel"}, {"guess": "atom", "level_shift": 0.3}]
     own_retries: ClassVar[dict[Reason, list[dict[str, Any]]]] = {
         "not_converged": [{"guess": "huckel"}, {"level_shift": 0.3, "max_cycle": 200}]
     }

@@ -60,6 +60,7 @@ class XTBLabeler(Labeler[XTBOptions]):
     own_retries: ClassVar[dict[Reason, list[dict[str, Any]]]] = {
         "not_converged": [{"guess": "eeq"}, {"mixer_damping": 0.1, "max_iterations": 1000}]
     }
+    rechecks: ClassVar[list[dict[str, Any]]] = [{"guess": "eeq", "accuracy": 0.1}, {"guess": "eeq"}]
 
     def version(self) -> str:
         """Version of tblite."""

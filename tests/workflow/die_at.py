@@ -25,7 +25,7 @@ POINTS: dict[str, tuple[type, str, bool]] = {
     "fireworks_written": (LaunchPad, "_upsert_fws", True),
     # Inside the lock, after the Workflow.
     "workflow_written": (LaunchPad, "_update_wf", True),
-    "label_saved": (Store, "save_label", True),
+    "label_saved": (Store, "save_labels", True),
     "model_trained": (Store, "save_model", False),
     "model_saved": (Store, "save_model", True),
     "exploration_saved": (Store, "save_exploration", True),

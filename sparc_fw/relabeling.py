@@ -1,0 +1,69 @@
+"""A campaign that takes over the frames of another one and labels them anew: the way to another labeler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ase import Atoms
+
+from sparc_fw.campaign import Campaign
+from sparc_fw.documents import frame_hash
+from sparc_fw.errors import InputError
+from sparc_fw.store import Store
+
+LAST = 10**9
+"""Later than any iteration."""
+
+
+def frames_of(store: Store, campaign_id: str, role: str) -> list[Atoms]:
+    """Every frame that a campaign asked labels for in a role (``train``, ``test``, ``scan``), once, in order."""
+    if role == "train":
+        framesets = store.training_framesets(campaign_id, LAST)
+    else:
+        framesets = [record for record in [store.frameset(campaign_id, 0, role)] if record is not None]
+    found: dict[str, Atoms] = {}
+    for frameset in framesets:
+        for frame in store.frames(frameset):
+            found.setdefault(frame_hash(frame), frame)
+    return list(found.values())
+
+
+def check_relabeling(store: Store, campaign: Campaign, relabels: str) -> None:
+    """Check that a campaign can take over the frames of `relabels`.
+
+    Raises
+    ------
+    InputError
+        If there is no such campaign or it has no frames yet, a system of theirs is not one of the new campaign, or its
+        budget is too small for them.
+    """
+    store.campaign_record(relabels)
+    frames = frames_of(store, relabels, "train")
+    if not frames:
+        raise InputError(f"--relabel: campaign {relabels!r} has no frames yet; expected one that has begun")
+    systems = {(str(f.info["system"]), int(f.info["charge"]), int(f.info["spin"])) for f in frames}
+    known = {(system.name, system.charge, system.spin) for system in campaign.systems}
+    if not systems <= known:
+        raise InputError(
+            f"systems: found {sorted(known)} (name, charge, spin), expected those of the frames of {relabels!r} among "
+            f"them, {sorted(systems)}"
+        )
+    if len(frames) > campaign.budget.labels:
+        raise InputError(
+            f"budget.labels: found {campaign.budget.labels}, expected at least {len(frames)}, the frames of "
+            f"{relabels!r} that are to be labelled anew"
+        )
+
+
+def changed_keys(stored: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:
+    """The keys, dotted, in which two campaigns differ."""
+    found = []
+    for key in sorted(stored.keys() | given.keys()):
+        before, after = stored.get(key), given.get(key)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += changed_keys(before, after, f"{prefix}{key}.")
+        else:
+            found.append(prefix + key)
+    return found
