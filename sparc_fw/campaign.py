@@ -216,6 +216,13 @@ class Campaign(_Section):
         paths += [source.path for source in self.sources() if isinstance(source, FileSource | LabelledSource)]
         return list(dict.fromkeys(paths))
 
+    def labelled_paths(self) -> list[str]:
+        """Those of `paths` that hold labels, each once."""
+        structures = {system.structure for system in self.systems if isinstance(system.structure, str)}
+        named = [source.path for source in self.sources() if isinstance(source, LabelledSource)]
+        plain = structures | {source.path for source in self.sources() if isinstance(source, FileSource)}
+        return [path for path in dict.fromkeys(named) if path not in plain]
+
     def system(self, name: str | None) -> System:
         """The system of that name; the first one for None."""
         return next(system for system in self.systems if name is None or system.name == name)

@@ -6,11 +6,11 @@ from sparc_fw.campaign import Campaign
 from sparc_fw.documents import Dataset, Label
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.seeds import derive_seed
-from sparc_fw.store import Store
+from sparc_fw.store import IMPORT, Store
 
 
 def training_labels(store: Store, campaign_id: str, last_iteration: int) -> list[list[Label]]:
-    """The good labels of each iteration up to and with `last_iteration`, in the order asked for; none twice."""
+    """The good labels of each frame set up to and with `last_iteration`, in the order asked for; none twice."""
     seen: set[str] = set()
     result = []
     for frameset in store.training_framesets(campaign_id, last_iteration):
@@ -22,16 +22,19 @@ def training_labels(store: Store, campaign_id: str, last_iteration: int) -> list
 def dataset(store: Store, campaign: Campaign, iteration: int) -> Dataset:
     """All good labels up to an iteration; what is held out once stays held out.
 
-    Labels are held out iteration by iteration, the first `validation.fraction` in the order of a seeded permutation, so
+    Labels are held out frame set by frame set, the first `validation.fraction` in the order of a seeded permutation, so
     that later labels never change which earlier ones are held out.
     """
     train: list[Label] = []
     held_out: list[Label] = []
+    framesets = store.training_framesets(campaign.name, iteration)
+    asked = store.training_keys(campaign.name, iteration)
     labels = training_labels(store, campaign.name, iteration)
-    for number, keys in enumerate(store.training_keys(campaign.name, iteration)):
-        ranked = sorted(keys, key=lambda key: derive_seed(campaign.seed, number, "validation", key))
+    for frameset, keys, mine in zip(framesets, asked, labels, strict=True):
+        place = frameset["_id"] if frameset["role"] == IMPORT else frameset["iteration"]
+        ranked = sorted(keys, key=lambda key: derive_seed(campaign.seed, place, "validation", key))
         chosen = set(ranked[: round(campaign.validation.fraction * len(keys))])
-        for label in labels[number]:
+        for label in mine:
             (held_out if label.key in chosen else train).append(label)
     return Dataset(train, held_out)
 

@@ -5,26 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import ase.db
-from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
-
 from sparc_fw.dataset import training_labels
-from sparc_fw.documents import Label
 from sparc_fw.errors import InputError
+from sparc_fw.formats.writing import ENDINGS, write_labels
 from sparc_fw.mongo import MongoDocument
-from sparc_fw.potentials.deepmd_data import elements_of, write_systems
 from sparc_fw.store import Store
 
 LAST = 2**31 - 1
 """Later than any iteration."""
 
-ENDINGS = {"extxyz": ".extxyz", "deepmd": "-deepmd", "ase-db": ".db"}
-
 
 def export_labels(store: Store, campaign_id: str, kind: str, out: Path | None) -> tuple[Path, int]:
-    """Write the good training labels of a campaign, in order; returns where and how many.
+    """Write the good training labels of a campaign, in order, with their provenance; returns where and how many.
 
     Raises
     ------
@@ -40,25 +32,8 @@ def export_labels(store: Store, campaign_id: str, kind: str, out: Path | None) -
     labels = [label for part in training_labels(store, campaign_id, LAST) for label in part]
     if not labels:
         raise InputError(f"campaign {campaign_id!r} has no good label yet")
-    if kind == "extxyz":
-        write(path, [labelled_atoms(label) for label in labels], format="extxyz")
-    elif kind == "ase-db":
-        with ase.db.connect(path, type="db") as database:
-            for label in labels:
-                database.write(labelled_atoms(label), label_key=label.key, system=label.frame.info["system"])
-    else:
-        write_systems(labels, elements_of(labels), path)
+    write_labels(labels, kind, path)
     return path, len(labels)
-
-
-def labelled_atoms(label: Label) -> Atoms:
-    """A good label as Atoms with a calculator that holds its numbers."""
-    frame = label.frame.copy()
-    results = {"energy": label.energy, "forces": label.forces}
-    if label.stress is not None:
-        results["stress"] = label.stress
-    frame.calc = SinglePointCalculator(frame, **results)
-    return frame
 
 
 def lay_models(store: Store, name: str, folder: Path) -> list[Path]:

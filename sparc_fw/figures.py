@@ -67,7 +67,7 @@ def draw_deviation(store: Store, campaign_id: str, rows: list[dict[str, Any]], p
     axes.set_xticks(ticks, names)
     axes.set_title(campaign_id)
     axes.legend(loc="upper right")
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_scan(store: Store, campaign: Campaign, status: dict[str, Any], path: Path) -> Path:
@@ -98,7 +98,7 @@ def draw_scan(store: Store, campaign: Campaign, status: dict[str, Any], path: Pa
     lower.set(xlabel=COORDINATES[len(scan.atoms)], ylabel="model − reference (meV)")
     lower.axhline(0, color="k", linewidth=0.8)
     upper.legend()
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_errors(rows: list[dict[str, Any]], path: Path) -> Path:
@@ -114,7 +114,7 @@ def draw_errors(rows: list[dict[str, Any]], path: Path) -> Path:
     axes.set(xlabel="labels spent", ylabel="force RMSE on the test set (eV/Å)")
     axes.set_ylim(bottom=0)
     axes.legend()
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _coordinate(frame: Any, atoms: list[int]) -> float:
@@ -122,7 +122,8 @@ def _coordinate(frame: Any, atoms: list[int]) -> float:
     return float(measure(*atoms))
 
 
-def _save(figure: Any, path: Path) -> Path:
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a figure as PNG and forget it."""
     figure.savefig(path, dpi=130)
     plt.close(figure)
     return path

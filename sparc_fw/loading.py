@@ -70,7 +70,7 @@ def load_campaign(path: Path, changes: dict[str, Any] | None = None) -> LoadedCa
         Names file, line and key, what was found and what is expected.
     """
     campaign = _with_texts(read_campaign(path, changes), path.absolute().parent)
-    return LoadedCampaign(campaign, Files.read(campaign.paths(), path.absolute().parent), path)
+    return LoadedCampaign(campaign, _files(campaign, path.absolute().parent), path)
 
 
 def read_campaign(path: Path, changes: dict[str, Any] | None = None) -> Campaign:
@@ -101,7 +101,11 @@ def read_campaign(path: Path, changes: dict[str, Any] | None = None) -> Campaign
 def parse_campaign(values: Any, folder: Path) -> LoadedCampaign:
     """Make a campaign of plain values, paths relative to `folder`; raises as `load_campaign` does."""
     campaign = _with_texts(validate_campaign(values, "campaign"), folder)
-    return LoadedCampaign(campaign, Files.read(campaign.paths(), folder), folder)
+    return LoadedCampaign(campaign, _files(campaign, folder), folder)
+
+
+def _files(campaign: Campaign, folder: Path) -> Files:
+    return Files.read(campaign.paths(), folder, campaign.labelled_paths())
 
 
 def _with_texts(campaign: Campaign, folder: Path) -> Campaign:

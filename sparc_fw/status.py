@@ -8,7 +8,7 @@ from typing import Any
 from fireworks import LaunchPad
 
 from sparc_fw.launchpad import campaign_workflows
-from sparc_fw.store import Store
+from sparc_fw.store import IMPORT, Store
 
 STAGES = ("label", "train", "explore", "validate", "check", "select")
 TABLE_STAGES = {
@@ -124,11 +124,13 @@ def _iterations(store: Store, campaign_id: str) -> list[dict[str, Any]]:
     selections = {record["iteration"]: record for record in store.selection_records(campaign_id)}
     reports = {report.iteration: report for report in store.report_records(campaign_id)}
     rows = []
+    imports = list(store.framesets.find({"campaign_id": campaign_id, "role": IMPORT}, {"keys": 1, "iteration": 1}))
     keys: list[str] = []
     for frameset in framesets:
         iteration = frameset["iteration"]
         keys += frameset["keys"]
         counts = store.label_counts(keys)
+        brought = [key for record in imports if record["iteration"] <= iteration for key in record["keys"]]
         report = reports.get(iteration)
         best = report.members[report.best] if report else {}
         selection = selections.get(iteration, {})
@@ -137,6 +139,7 @@ def _iterations(store: Store, campaign_id: str) -> list[dict[str, Any]]:
                 "iteration": iteration,
                 "labels": counts["ok"],
                 "labels_failed": counts["failed"],
+                "labels_imported": len(brought),
                 "labels_paid": store.count_paid(keys) - counts["missing"],
                 "label_failures": store.failure_reasons(keys) if counts["failed"] else {},
                 "suspects": store.suspect_counts(keys),

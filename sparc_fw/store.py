@@ -10,7 +10,7 @@ from ase import Atoms
 from pymongo.errors import DuplicateKeyError
 
 from sparc_fw.campaign import Campaign
-from sparc_fw.documents import Exploration, Report, Selection, TrainedModel
+from sparc_fw.documents import Exploration, Report, Selection, TrainedModel, json_hash
 from sparc_fw.encoding import pack_frames, unpack_frames
 from sparc_fw.errors import CampaignExists, InputError
 from sparc_fw.geometry.files import Files as CampaignFiles
@@ -27,6 +27,9 @@ from sparc_fw.records import (
 from sparc_fw.settings import Settings
 from sparc_fw.stage_records import StageRecords
 from sparc_fw.suspect_records import SuspectRecords
+
+IMPORT = "import"
+"""Role of the frame sets that files brought."""
 
 
 def _taken(name: str) -> CampaignExists:
@@ -184,13 +187,54 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
         return unpack_frames(self.files.get(frameset["frames"]))
 
     @patient
+    def add_import(
+        self, campaign_id: str, iteration: int, frames: Sequence[Atoms], keys: Sequence[str], paths: Sequence[str]
+    ) -> MongoDocument:
+        """Write down labelled frames that files brought, to be trained on from an iteration on, as a set of their own.
+
+        Parameters
+        ----------
+        paths : sequence of str
+            Where they came from.
+        """
+        record = {
+            "_id": place(campaign_id, iteration, IMPORT, json_hash(list(keys))[:12]),
+            "campaign_id": campaign_id,
+            "iteration": iteration,
+            "role": IMPORT,
+            "keys": list(keys),
+            "frames": self.files.put(pack_frames(frames)),
+            "paths": list(paths),
+            "created": time.time(),
+        }
+        return insert_once(self.framesets, record)
+
+    @patient
     def training_framesets(self, campaign_id: str, last_iteration: int) -> list[MongoDocument]:
-        """The frame sets to train on of all iterations up to and with `last_iteration`."""
-        query = {"campaign_id": campaign_id, "role": "train", "iteration": {"$lte": last_iteration}}
-        return list(self.framesets.find(query).sort("iteration", 1))
+        """The frame sets to train on of all iterations up to and with `last_iteration`; imports after what was asked.
+
+        An import has a place of its own, so that nothing that was held out before it changes.
+        """
+        query = {
+            "campaign_id": campaign_id,
+            "role": {"$in": ["train", IMPORT]},
+            "iteration": {"$lte": last_iteration},
+        }
+        return list(self.framesets.find(query).sort([("iteration", 1), ("role", -1), ("_id", 1)]))
+
+    def paid_keys(self, campaign_id: str, last_iteration: int) -> list[str]:
+        """The keys that the campaign asked to be labelled, in order, none twice; what was imported is not among them.
+
+        Of a label that was imported and asked for later, too, the first counts: it costs nothing.
+        """
+        seen: dict[str, str] = {}
+        for record in self.training_framesets(campaign_id, last_iteration):
+            for key in record["keys"]:
+                seen.setdefault(key, record["role"])
+        return [key for key, role in seen.items() if role != IMPORT]
 
     def training_keys(self, campaign_id: str, last_iteration: int) -> list[list[str]]:
-        """Per iteration up to and with `last_iteration`, the keys asked for in order; none twice."""
+        """Per frame set up to and with `last_iteration`, the keys asked for in order; none twice."""
         seen: set[str] = set()
         result = []
         for record in self.training_framesets(campaign_id, last_iteration):

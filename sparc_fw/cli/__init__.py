@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from sparc_fw.cli import check, control, db, doctor, export, init, plan, run, schema, settings, status
+from sparc_fw.cli import (
+    check,
+    control,
+    db,
+    doctor,
+    export,
+    import_,
+    init,
+    labels,
+    plan,
+    run,
+    schema,
+    settings,
+    sparc_runs,
+    status,
+)
 from sparc_fw.cli.errors import ReportingGroup
 
 app = typer.Typer(
@@ -26,6 +41,9 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("list")(status.list_campaigns)
 app.command("report")(status.report)
+app.command("labels")(labels.labels)
+app.command("import")(import_.import_)
+app.command("import-sparc")(sparc_runs.import_sparc)
 app.command("export")(export.export)
 app.add_typer(export.models_app, name="models")
 app.command("pause")(control.pause)

@@ -15,8 +15,11 @@ class Format(str, Enum):
     """File formats that labels can be written in."""
 
     extxyz = "extxyz"
-    deepmd = "deepmd"
+    traj = "traj"
     ase_db = "ase-db"
+    deepmd = "deepmd"
+    deepmd_mixed = "deepmd-mixed"
+    ani = "ani"
 
 
 models_app = typer.Typer(help="Trained models.", no_args_is_help=True)
@@ -29,7 +32,7 @@ def export(
         Path | None, typer.Option("--out", help="File or folder; CAMPAIGN and an ending where unset.")
     ] = None,
 ) -> None:
-    """Write a campaign's good labels into a file or folder."""
+    """Write a campaign's good labels into a file or folder, so that 'sparc-fw import' takes them back."""
     from sparc_fw.export import export_labels
     from sparc_fw.session import open_session
     from sparc_fw.settings import load_settings

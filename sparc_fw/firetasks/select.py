@@ -47,7 +47,7 @@ class SelectTask(CampaignTask):
                 raise StageFailed(f"iteration {self.iteration}: exploration {replica} is not in the store; rerun it")
             explorations.append(exploration)
         asked = self.store.training_keys(self.campaign_id, self.iteration)
-        spent = self.store.count_paid(key for keys in asked for key in keys)
+        spent = self.store.count_paid(self.store.paid_keys(self.campaign_id, self.iteration))
         labels = self.store.labels_by_key(key for keys in asked for key in keys)
         choice = self.selector.select(
             explorations,

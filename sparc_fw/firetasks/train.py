@@ -37,7 +37,8 @@ class TrainTask(CampaignTask):
 
     def _check_labels(self) -> None:
         """Refuse to go on with too few good labels; missing ones mean that a label Firework was skipped."""
-        keys = self.store.training_keys(self.campaign_id, self.iteration)[-1]
+        frameset = self.store.frameset(self.campaign_id, self.iteration, "train")
+        keys = frameset["keys"] if frameset is not None else []
         if not keys:
             return  # an iteration that only confirms the last one asks for no labels
         counts = self.store.label_counts(keys)

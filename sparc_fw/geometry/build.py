@@ -43,7 +43,8 @@ class Built:
         In the order of the sources: a frame that is to be labelled, or a label that a file brought.
     dropped : dict of str to int
         Frames that were left out, by reason: ``overlap``, ``duplicate``, ``driver_failed``, ``apart``,
-        ``force_cap``.
+        ``force_cap``, ``energy_cap``, and what the reader of a labelled file refused (``not_converged``,
+        ``unreadable``).
     """
 
     entries: list[Atoms | Label] = field(default_factory=list)
@@ -171,6 +172,7 @@ def _entries(
         return [_displaced(structure, source.amplitude_A, random) for _ in range(source.frames)]
     if isinstance(source, LabelledSource):
         system = campaign.system(source.system)
+        dropped.update(files.refused(source.path))
         found = files.frames(source.path, source.index)
         return [_label(source.path, number, frame, system) for number, frame in enumerate(found)]
     return _cheap_frames(source, campaign, files, labeler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -26,21 +27,42 @@ class Files:
     ----------
     contents : mapping of str to list of Atoms
         All frames of each file, by its path as the campaign writes it.
+    refused : mapping of str to dict, optional
+        For each file of labels how many configurations could not be taken from it, by reason.
     """
 
-    def __init__(self, contents: Mapping[str, list[Atoms]]) -> None:
+    def __init__(
+        self, contents: Mapping[str, list[Atoms]], refused: Mapping[str, Mapping[str, int]] | None = None
+    ) -> None:
         self._contents = {path: list(frames) for path, frames in contents.items()}
+        self._refused = {path: dict(counts) for path, counts in (refused or {}).items() if counts}
 
     @classmethod
-    def read(cls, paths: Iterable[str], folder: Path) -> Files:
+    def read(cls, paths: Iterable[str], folder: Path, labelled: Iterable[str] = ()) -> Files:
         """Read every file, paths relative to `folder`.
+
+        Parameters
+        ----------
+        labelled : iterable of str
+            Those of `paths` that hold labels, which may be of any format that `read_labels` knows, and folders.
 
         Raises
         ------
         InputError
             Names a file that is missing, unreadable or empty.
         """
-        return cls({path: _read(path, folder / path) for path in paths})
+        of_labels = set(labelled)
+        contents, refused = {}, {}
+        for path in paths:
+            if path in of_labels:
+                contents[path], refused[path] = _read_labels(path, folder / path)
+            else:
+                contents[path] = _read(path, folder / path)
+        return cls(contents, refused)
+
+    def refused(self, path: str) -> dict[str, int]:
+        """How many configurations could not be taken from a file of labels, by reason."""
+        return dict(self._refused.get(path, {}))
 
     @property
     def paths(self) -> list[str]:
@@ -85,6 +107,9 @@ class Files:
             arrays[f"has_{name}"] = np.array([name in result for result in results], dtype=bool)
             rows = [np.reshape(result[name], (-1, width)) for result in results if name in result]
             arrays[name] = np.concatenate([np.zeros((0, width)), *rows])
+        if self._refused:
+            # Only where there is something to say, so that the content of other campaigns keeps its hash.
+            arrays["refused"] = np.array(json.dumps(self._refused))
         return pack_arrays(arrays)
 
     @classmethod
@@ -104,7 +129,8 @@ class Files:
         ends = np.cumsum(arrays["counts"])
         starts = ends - arrays["counts"]
         names: list[str] = json.loads(str(arrays["names"]))
-        return cls({name: frames[a:b] for name, a, b in zip(names, starts, ends, strict=True)})
+        refused = json.loads(str(arrays["refused"])) if "refused" in arrays else {}
+        return cls({name: frames[a:b] for name, a, b in zip(names, starts, ends, strict=True)}, refused)
 
 
 def _read(path: str, location: Path) -> list[Atoms]:
@@ -120,6 +146,26 @@ def _read(path: str, location: Path) -> list[Atoms]:
     if not found or not all(len(frame) for frame in found):
         raise InputError(f"{path}: found {'a frame without atoms' if found else 'no frames'}, expected atoms in each")
     return [_plain(frame) for frame in found]
+
+
+def _read_labels(path: str, location: Path) -> tuple[list[Atoms], dict[str, int]]:
+    """The configurations of a file or folder of labels, and how many of them the reader refused, by reason."""
+    from sparc_fw.formats.ase_files import labelled_atoms
+    from sparc_fw.formats.consistency import suspect_units
+    from sparc_fw.formats.reading import read_labels
+
+    if not location.exists():
+        raise InputError(f"{path}: no such file or folder (looked for {location.absolute()})")
+    readings = read_labels(location)
+    labels = [reading.label for reading in readings if reading.label is not None]
+    refused = [reading for reading in readings if reading.label is None]
+    if not labels:
+        found = f"{refused[0].reason}: {refused[0].message}" if refused else "no configuration"
+        raise InputError(f"{path}: found no label in it ({found})")
+    suspicion = suspect_units(labels)
+    if suspicion:
+        raise InputError(f"{path}: {suspicion}")
+    return [labelled_atoms(label) for label in labels], dict(Counter(reading.reason for reading in refused))
 
 
 def _plain(frame: Atoms) -> Atoms:

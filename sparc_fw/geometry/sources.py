@@ -36,7 +36,8 @@ class LabelledSource(Source):
 
     kind: Literal["labelled"]
     path: str
-    """File that ASE reads with energy (eV) and forces (eV/Å), relative to the campaign file."""
+    """File or folder with energies and forces, relative to the campaign file: extended XYZ, ASE, VASP, CP2K, Quantum
+    ESPRESSO, DeePMD or ANI's HDF5."""
     index: str = ":"
     """Which frames, as ASE writes it."""
 

@@ -1,0 +1,1 @@
+"""Labelled configurations in the files that people have: one module per family of formats."""

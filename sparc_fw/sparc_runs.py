@@ -1,0 +1,302 @@
+"""A run of SPARC (Verma et al. 2025, github.com/rahulumrao/sparc) as a campaign and its labels."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ase import Atoms
+from ase.io import read
+from ase.units import fs
+
+from sparc_fw.documents import Label, frame_hash
+from sparc_fw.errors import InputError
+from sparc_fw.formats.ase_files import write_extxyz
+from sparc_fw.formats.reading import read_labels
+from sparc_fw.sparc_deepmd import deepmd_section
+
+INPUT, STRUCTURE, LABELS, INCAR = "input.yaml", "structure.extxyz", "labels.extxyz", "INCAR"
+
+
+@dataclass(frozen=True)
+class NotCarried:
+    """An option of the run that the campaign does not have.
+
+    Attributes
+    ----------
+    option : str
+        File and key.
+    found : str
+        Its value.
+    why : str
+        The reason, or what stands in its place.
+    """
+
+    option: str
+    found: str
+    why: str
+
+
+@dataclass
+class SparcRun:
+    """What a run becomes.
+
+    Attributes
+    ----------
+    campaign : dict
+        The campaign file's values; the files that it names are `structure`, `labels` and `texts`.
+    refused : Counter
+        Labelled configurations that were left out, by reason.
+    """
+
+    campaign: dict[str, Any]
+    structure: Atoms
+    labels: list[Label]
+    texts: dict[str, str] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
+    not_carried: list[NotCarried] = field(default_factory=list)
+
+
+REASONS = {
+    "dft_calculator.exe_command": "an executable of that machine: a setting of this one (sparc-fw settings)",
+    "dft_calculator.kgamma": "the labeler decides its k-points; SPARC ran the Gamma point alone",
+    "md_simulation.tdamp": "in units of its own; 'friction_per_ps' keeps its default",
+    "md_simulation.timestep_fs": "of dynamics driven by DFT, which a campaign has none of",
+    "md_simulation.steps": "of dynamics driven by DFT, which a campaign has none of; their labels are carried over",
+    "md_simulation.log_frequency": "of dynamics driven by DFT, which a campaign has none of",
+    "md_simulation.restart": "a campaign goes on by 'sparc-fw run FILE --resume'",
+    "md_simulation.use_dft_plumed": "of dynamics driven by DFT, which a campaign has none of",
+    "deepmd_setup.training": "a campaign trains in every iteration",
+    "deepmd_setup.MdSimulation": "a campaign explores in every iteration",
+    "deepmd_setup.data_dir": "data live in the store; those of 00.data are the labels again",
+    "deepmd_setup.skip_min": "all labels are carried over",
+    "deepmd_setup.skip_max": "all labels are carried over",
+    "deepmd_setup.use_plumed": "no explorer takes PLUMED's input: the campaign explores WITHOUT its bias",
+    "deepmd_setup.plumed_file": "no explorer takes PLUMED's input; write the bias as 'explorer.colvars'",
+    "active_learning": "a campaign is active learning",
+    "learning_restart": "a campaign goes on by 'sparc-fw run FILE --resume'",
+    "latest_model": "a file of that machine; the committee is trained anew",
+    "distance_metrics": "no selector has bounds of single distances; see 'explorer.within_A' and 'explorer.confine'",
+}
+"""Why options of ``input.yaml`` are not carried over; of a section or list the name of the whole."""
+WHOLE_SECTIONS = {
+    "dft_plumed": "PLUMED in dynamics driven by DFT, which a campaign has none of",
+    "output": "names of files, which the store takes the place of",
+    "distance_metrics": REASONS["distance_metrics"],
+}
+CARRIED = (
+    "general.structure_file",
+    "dft_calculator.name",
+    "dft_calculator.prec",
+    "dft_calculator.incar_file",
+    "md_simulation.ensemble",
+    "md_simulation.thermostat",
+    "md_simulation.temperature",
+    "deepmd_setup.input_file",
+    "deepmd_setup.num_models",
+    "deepmd_setup.timestep_fs",
+    "deepmd_setup.md_steps",
+    "deepmd_setup.multiple_run",
+    "deepmd_setup.log_frequency",
+    "iteration",
+    "model_dev.f_min_dev",
+    "model_dev.f_max_dev",
+)
+
+
+def read_run(folder: Path, name: str | None = None) -> SparcRun:
+    """Read a run; nothing in its folder changes.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name of the campaign; that of the folder where unset.
+
+    Raises
+    ------
+    InputError
+        Names the file or key that is missing or cannot be read.
+    """
+    options = _mapping(folder / INPUT, yaml.safe_load)
+    structure = _structure(folder, options)
+    deepmd_input = folder / str(_option(options, "deepmd_setup.input_file", "input.json"))
+    potential, lost = deepmd_section(_mapping(deepmd_input, json.loads))
+    labeler, texts, more = labeler_section(folder, options)
+    explorer, timing = _explorer(options)
+    window = {"f_lo": _option(options, "model_dev.f_min_dev"), "f_hi": _option(options, "model_dev.f_max_dev")}
+    labels, refused = _labels(folder)
+    campaign = {
+        "name": name or folder.absolute().name,
+        "description": f"From a SPARC run with {len(labels)} labels",
+        "systems": [{"name": structure.get_chemical_formula(), "structure": STRUCTURE}],
+        "start": [{"kind": "labelled", "path": LABELS}],
+        "labeler": labeler,
+        "potential": potential,
+        "committee": _option(options, "deepmd_setup.num_models", 2),
+        "explorer": explorer,
+        "selector": {"kind": "trust_window", **{key: value for key, value in window.items() if value is not None}},
+        "budget": {"iterations": _option(options, "iteration", 10)},
+    }
+    lost_input = [NotCarried(f"{deepmd_input.name}: {key}", found, why) for key, found, why in lost]
+    notes = [*_left_out(options), *lost_input, *more, *timing, *_plumed(folder, options)]
+    return SparcRun(campaign, structure, labels, texts, refused, notes)
+
+
+def labeler_section(
+    folder: Path, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str], list[NotCarried]]:
+    """The campaign's labeler, the text files that it names, and what is lost.
+
+    VASP is run by the user's own INCAR, to which SPARC adds ``prec``.
+    """
+    code = str(_option(options, "dft_calculator.name", "VASP")).lower()
+    if code != "vasp":
+        why = "only VASP's settings are carried over: complete the section 'labeler'"
+        return {"kind": code}, {}, [NotCarried(f"{INPUT}: dft_calculator", code, why)]
+    path = folder / str(_option(options, "dft_calculator.incar_file", INCAR))
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise InputError(f"{path}: dft_calculator.incar_file cannot be read: {error.strerror}") from error
+    precision = _option(options, "dft_calculator.prec")
+    stated = {line.split("=")[0].strip().upper() for line in text.splitlines() if "=" in line.split("#")[0]}
+    if precision is not None and "PREC" not in stated:
+        text = f"{text.rstrip()}\nPREC = {precision}\n"
+    return {"kind": "vasp", "incar_file": INCAR}, {INCAR: text}, []
+
+
+def _explorer(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[NotCarried]]:
+    """Dynamics as long as they really were.
+
+    SPARC multiplies its time step by ASE's femtosecond twice, so that "1 fs" runs at 0.098 fs. The campaign takes the
+    step that was stated, and the time that was really simulated.
+    """
+    stated = float(_option(options, "deepmd_setup.timestep_fs", 1.0))
+    steps = int(_option(options, "deepmd_setup.md_steps", 0))
+    every = int(_option(options, "deepmd_setup.log_frequency", 1))
+    real = stated * fs
+    thermostat = str(_option(options, "md_simulation.thermostat", "")).lower()
+    nve = str(_option(options, "md_simulation.ensemble", "NVT")).upper() == "NVE"
+    explorer: dict[str, Any] = {
+        "kind": "lammps",
+        "ensemble": "nve" if nve else "nvt" if thermostat.startswith("nose") else "langevin",
+        "replicas": _option(options, "deepmd_setup.multiple_run", 1),
+        "temperature_K": [float(_option(options, "md_simulation.temperature", 300))],
+        "timestep_fs": stated,
+        "frame_every_fs": round(max(every * real, stated), 3),
+    }
+    if steps:
+        explorer["duration_ps"] = [round(max(steps * real, explorer["frame_every_fs"]) / 1000, 6)]
+    why = (
+        f"SPARC converts its time step to ASE's units twice: {stated:g} fs ran at {real:.4f} fs. The campaign takes "
+        f"steps of {stated:g} fs as stated, but the time that was simulated, {steps * real / 1000:.1f} ps "
+        f"({steps} steps, which would be {steps * stated / 1000:g} ps as stated), and a frame every "
+        f"{explorer['frame_every_fs']:g} fs (every {every} steps)"
+    )
+    return explorer, [NotCarried(f"{INPUT}: deepmd_setup.timestep_fs", f"{stated:g} fs", why)]
+
+
+def _plumed(folder: Path, options: Mapping[str, Any]) -> list[NotCarried]:
+    """PLUMED's file, action by action: a bias that is lost changes what is explored."""
+    path = folder / str(_option(options, "deepmd_setup.plumed_file", "plumed.dat"))
+    if not path.is_file():
+        return []
+    actions = [line.strip() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    why = "no explorer takes PLUMED's input; nothing of it is in the campaign"
+    return [NotCarried(f"{path.name}: line {number}", line, why) for number, line in enumerate(actions, 1)]
+
+
+def _left_out(options: Mapping[str, Any]) -> Iterator[NotCarried]:
+    for key, value in _flat(options):
+        section = key.split(".")[0]
+        if key in CARRIED:
+            continue
+        why = WHOLE_SECTIONS.get(section) or REASONS.get(key) or "sparc_fw has no such option"
+        yield NotCarried(f"{INPUT}: {key}", str(value), why)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _option(options: Mapping[str, Any], key: str, default: Any = None) -> Any:
+    value: Any = options
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return default if value is None else value
+
+
+def _mapping(path: Path, parse: Any) -> dict[str, Any]:
+    try:
+        values = parse(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; expected the folder of a SPARC run") from error
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: cannot be understood: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: found {type(values).__name__}, expected options by name")
+    return values
+
+
+def _structure(folder: Path, options: Mapping[str, Any]) -> Atoms:
+    path = folder / str(_option(options, "general.structure_file", "POSCAR"))
+    if not path.is_file():
+        raise InputError(f"{path}: general.structure_file: no such file")
+    found = read(path)
+    return Atoms(found.numbers, found.positions, cell=found.cell, pbc=found.pbc)
+
+
+def _labels(folder: Path) -> tuple[list[Label], Counter[str]]:
+    """The labels of every iteration in order, and how many configurations were left out."""
+    labels: list[Label] = []
+    refused: Counter[str] = Counter()
+    seen: set[str] = set()
+    for path in sorted(folder.glob("iter_*/00.dft/*.traj")):
+        for reading in read_labels(path):
+            label = reading.label
+            if label is None:
+                refused[reading.reason] += 1
+            elif label.energy is None or label.forces is None:
+                refused["no_energy" if label.energy is None else "no_forces"] += 1
+            elif frame_hash(label.frame) in seen:
+                refused["duplicate"] += 1
+            else:
+                seen.add(frame_hash(label.frame))
+                label.frame.info["origin"] = path.parts[-3]
+                labels.append(label)
+    if not labels:
+        raise InputError(f"{folder}: found no labels in iter_*/00.dft/*.traj ({dict(refused)})")
+    return labels, refused
+
+
+def write_run(run: SparcRun, folder: Path) -> list[Path]:
+    """Write campaign, structure, labels and text files into a new folder; returns them, the campaign first.
+
+    Raises
+    ------
+    InputError
+        If the folder exists.
+    """
+    if folder.exists():
+        raise InputError(f"{folder}: exists already, expected a new folder (--to)")
+    folder.mkdir(parents=True)
+    head = ["# A SPARC run, translated. What could not be carried over:"]
+    # Without the values: paths of somebody else's machine have no place in a file that is passed on.
+    head += [f"#   {note.option}: {note.why}" for note in run.not_carried]
+    text = yaml.safe_dump(run.campaign, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    paths = [folder / "campaign.yaml", folder / STRUCTURE, folder / LABELS, *(folder / name for name in run.texts)]
+    paths[0].write_text("\n".join([*head, "", text]), encoding="utf-8")
+    run.structure.write(paths[1], format="extxyz")
+    write_extxyz(run.labels, paths[2])
+    for name, content in run.texts.items():
+        (folder / name).write_text(content)
+    return paths

@@ -1,0 +1,290 @@
+"""Labels of files into a stored campaign: what is taken, what is refused and why, and what is trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import write
+from fireworks import LaunchPad
+from typer.testing import CliRunner
+
+from sparc_fw.cli import app
+from sparc_fw.dataset import dataset
+from sparc_fw.documents import FROM_FILE, Label, frame_hash
+from sparc_fw.formats.ase_files import labelled_atoms, write_extxyz
+from sparc_fw.formats.reading import read_labels
+from sparc_fw.label_import import ImportOutcome, import_labels
+from sparc_fw.label_table import Filter, duplicates, label_rows
+from sparc_fw.loading import LoadedCampaign
+from sparc_fw.settings import Settings
+from sparc_fw.store import Store
+from sparc_fw.submission import submit
+from sparc_fw.testing import MorseLabeler, MorseOptions
+
+Loader = Callable[..., LoadedCampaign]
+Work = Callable[..., None]
+INFO = {"system": "h3", "charge": 0, "spin": 1}
+
+
+def trimer(shift: float, info: dict[str, Any] | None = None) -> Atoms:
+    frame = Atoms("H3", positions=[[0, 0, 0], [1.6 + shift, 0, 0], [0, 1.5, 0.1]])
+    frame.info = dict(INFO if info is None else info)
+    return frame
+
+
+def computed(count: int, **options: Any) -> list[Label]:
+    """What another campaign with the same labeler would export."""
+    labeler = MorseLabeler(MorseOptions(**options), Settings())
+    return [labeler.label(trimer(0.03 * number)) for number in range(count)]
+
+
+@pytest.fixture
+def begun(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> str:
+    """A campaign whose start ran."""
+    campaign_id = submit(store, launchpad, load())
+    work(1)
+    return campaign_id
+
+
+@pytest.fixture
+def take(store: Store, begun: str, tmp_path: Path) -> Callable[..., ImportOutcome]:
+    """Import frames or labels by way of a file."""
+
+    def run(entries: list[Any], trust: bool = False, system: str | None = None) -> ImportOutcome:
+        path = tmp_path / "given.extxyz"
+        if isinstance(entries[0], Label):
+            write_extxyz(entries, path)
+        else:
+            write(path, entries, format="extxyz")
+        return import_labels(store, Settings(), begun, read_labels(path), trust, system)
+
+    return run
+
+
+def refusals(outcome: ImportOutcome) -> dict[str, int]:
+    return dict(next(iter(outcome.files.values())).refused)
+
+
+def stripped(labels: list[Label]) -> list[Atoms]:
+    """Labels as somebody without sparc_fw would have written them."""
+    frames = [labelled_atoms(label) for label in labels]
+    for frame in frames:
+        frame.info = {}
+    return frames
+
+
+def test_labels_of_the_same_settings_are_hits_for_whoever_asks(
+    take: Callable[..., ImportOutcome], store: Store, begun: str
+) -> None:
+    labels = computed(6)
+    outcome = take(labels)
+    assert (outcome.stored, outcome.trained, outcome.iteration) == (6, 6, 1)
+    found = store.ask(labels[2].key, "another", 0, None)
+    assert found is not None
+    assert (found.energy, found.code, found.settings_hash) == (labels[2].energy, "numpy", labels[2].settings_hash)
+    again = take(labels)
+    assert (again.stored, again.known, again.trained, again.already_trained) == (0, 6, 0, 6)
+    assert store.framesets.count_documents({"campaign_id": begun, "role": "import"}) == 1
+
+
+def test_other_settings_and_changed_frames_are_refused(take: Callable[..., ImportOutcome]) -> None:
+    assert refusals(take(computed(4, seconds=0.001))) == {"settings": 4}
+    assert refusals(take(stripped(computed(4)))) == {"settings": 4}
+    changed = computed(1)[0]
+    changed.frame.positions[0, 0] += 0.01
+    assert refusals(take([changed])) == {"changed": 1}
+
+
+def test_what_is_taken_on_trust_never_passes_for_computed(take: Callable[..., ImportOutcome], store: Store) -> None:
+    labels = computed(4)
+    outcome = take(stripped(labels), trust=True)
+    assert outcome.trained == 4
+    found = store.ask(labels[1].key, "another", 0, None)
+    assert found is not None
+    assert (found.code, found.settings_hash) == (FROM_FILE, "")
+    assert found.energy == pytest.approx(labels[1].energy)
+    assert "on trust from" in found.message
+    assert store.count_paid([labels[1].key]) == 0
+
+
+def test_every_bad_configuration_is_counted_by_its_reason(take: Callable[..., ImportOutcome]) -> None:
+    good = computed(9)
+    nan, heavy, large, overlap, capped = good[1], good[2], good[3], good[4], good[5]
+    assert nan.forces is not None
+    nan.forces[0, 0] = np.nan
+    heavy.frame.numbers[0] = 2
+    overlap.frame.positions[1] = (0.1, 0, 0)
+    assert capped.forces is not None
+    capped.forces[0] = (40.0, 0, 0)
+    large.frame = Atoms("H4", positions=np.eye(4, 3) * 3)
+    large.forces = np.zeros((4, 3))
+    charged = good[6]
+    charged.frame.info |= {"charge": 1}
+    frames = [labelled_atoms(label) for label in good]
+    frames[7].calc.results.pop("forces")
+    frames[8].calc.results.pop("energy")
+    frames[3].info.pop("system", None)
+    outcome = take([*frames, frames[0]], trust=True)
+    assert refusals(outcome) == {
+        "nan": 1,
+        "unknown_species": 1,
+        "unknown_system": 2,
+        "overlap": 1,
+        "force_cap": 1,
+        "no_forces": 1,
+        "no_energy": 1,
+        "duplicate": 1,
+    }
+    assert outcome.stored == 1
+
+
+@pytest.mark.parametrize(("energy", "force"), [(1 / 27.2114, 1.0), (1.0, -1.0), (1.0, 1 / 51.422)])
+def test_units_that_do_not_fit_each_other_are_refused(
+    take: Callable[..., ImportOutcome], energy: float, force: float
+) -> None:
+    frames = stripped(computed(8))
+    for frame in frames:
+        frame.calc.results["energy"] *= energy
+        frame.calc.results["forces"] *= force
+    outcome = take(frames, trust=True)
+    assert refusals(outcome) == {"units": 8}
+    assert "it looks as if" in next(iter(outcome.files.values())).examples["units"]
+
+
+def test_energies_of_another_reference_are_refused(
+    take: Callable[..., ImportOutcome], store: Store, launchpad: LaunchPad, work: Work
+) -> None:
+    work(4)  # some labels of the campaign's own
+    frames = stripped(computed(3))
+    for frame in frames:
+        frame.calc.results["energy"] -= 100.0
+    assert refusals(take(frames, trust=True)) == {"reference": 3}
+
+
+def test_a_known_frame_with_another_energy_is_refused(take: Callable[..., ImportOutcome]) -> None:
+    labels = computed(3)
+    take(labels)
+    assert labels[0].energy is not None
+    frames = stripped(labels)
+    frames[0].calc.results["energy"] += 0.5
+    assert refusals(take(frames, trust=True)) == {"conflict": 1}
+
+
+def test_frames_of_the_test_set_are_never_trained_on(
+    take: Callable[..., ImportOutcome], store: Store, begun: str
+) -> None:
+    test = store.frameset(begun, 0, "test")
+    assert test is not None
+    labeler = MorseLabeler(MorseOptions(), Settings())
+    held = [labeler.label(frame) for frame in store.frames(test)[:3]]
+    outcome = take([*held, *computed(2)])
+    assert (outcome.in_test_set, outcome.trained) == (3, 2)
+    trained = {key for keys in store.training_keys(begun, 99) for key in keys}
+    assert not trained & {label.key for label in held}
+
+
+def test_the_running_campaign_trains_on_the_import_and_pays_nothing(
+    take: Callable[..., ImportOutcome], store: Store, load: Loader, work: Work, begun: str
+) -> None:
+    before = dataset(store, store.campaign(begun), 0)
+    labels = computed(10)
+    take(labels)
+    work()
+    campaign = store.campaign(begun)
+    first, second = dataset(store, campaign, 0), dataset(store, campaign, 1)
+    keys = {label.key for label in labels}
+    assert not keys & {label.key for label in (*first.train, *first.validation)}
+    held_out = {label.key for label in second.validation}
+    assert keys <= {label.key for label in second.train} | held_out
+    assert len(keys & held_out) == 1, "a tenth of the import is held out, like that of every frame set"
+    assert {label.key for label in first.validation} <= held_out
+    assert before.train == []
+    assert not keys & set(store.paid_keys(begun, 99))
+    hashes = [frame_hash(label.frame) for label in (*second.train, *second.validation)]
+    assert len(hashes) == len(set(hashes))
+
+
+def test_a_periodic_frame_is_refused_by_a_labeler_of_molecules(load: Loader, store: Store) -> None:
+    pytest.importorskip("pyscf")
+    from sparc_fw.importing import Judge
+    from sparc_fw.labelers.pyscf import PySCFLabeler, PySCFOptions
+
+    loaded = load()
+    judge = Judge(loaded.campaign, loaded.files, PySCFLabeler(PySCFOptions(), Settings()), True)
+    label = computed(1)[0]
+    label.frame.cell, label.frame.pbc = np.eye(3) * 9, True
+    path = Path("box.extxyz")
+    write_extxyz([label], path)
+    assert judge.judge(read_labels(path)).files[path].refused == {"periodic": 1}
+
+
+def test_labels_are_filtered_and_duplicates_found(take: Callable[..., ImportOutcome], store: Store, begun: str) -> None:
+    labels = computed(3)
+    turned = labels[0].frame.copy()
+    turned.rotate(40, "z")
+    turned = turned[[2, 0, 1]]
+    turned.info = dict(INFO)
+    take([*labels, MorseLabeler(MorseOptions(), Settings()).label(turned)])
+    rows, found = label_rows(store, begun)
+    imported = [row for row in rows if Filter(role="import").takes(row)]
+    assert len(imported) == 4
+    assert {row.status for row in rows if row.role == "train"} == {"missing"}
+    wanted = Filter(status="ok", energies=(None, labels[1].energy / 3 if labels[1].energy else None))
+    assert all(row.energy_per_atom is not None for row in rows if wanted.takes(row))
+    pairs = duplicates([found[row.key] for row in imported], within=1e-3)
+    assert len(pairs) == 1
+    assert pairs[0].distance == pytest.approx(0.0, abs=1e-9)
+    assert pairs[0].energy_difference == pytest.approx(0.0, abs=1e-9)
+
+
+def test_commands(
+    take: Callable[..., ImportOutcome],
+    store: Store,
+    begun: str,
+    mongo_uri: str,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("SPARC_FW_MONGO_URI", mongo_uri)
+    monkeypatch.setenv("SPARC_FW_DATABASE", database)
+    monkeypatch.chdir(tmp_path)  # a launch leaves its own folder behind as the working directory
+    write_extxyz(computed(4), tmp_path / "ours.extxyz")
+    write(tmp_path / "theirs.extxyz", stripped(computed(6)), format="extxyz")
+
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(app, list(arguments))
+
+    done = run("import", begun, "ours.extxyz", "theirs.extxyz")
+    assert done.exit_code == 0, done.output
+    assert "theirs.extxyz: refused 6 as settings" in done.stdout
+    assert "stored 4 labels; 0 were there already" in done.stdout
+    assert run("import", begun, "theirs.extxyz").exit_code == 1
+    assert run("import", begun, "absent.extxyz").exit_code == 2
+    trusted = json.loads(run("import", begun, "theirs.extxyz", "--trust-settings", "--json").stdout)
+    assert (trusted["stored"], trusted["known"], trusted["trained"]) == (2, 4, 2)
+    shown = run("labels", begun, "--role", "import", "--plots", "pictures", "--duplicates", "0.001")
+    assert "6 of " in shown.stdout
+    names = ["label_compositions.png", "label_energies.png", "label_forces.png", "labels_per_iteration.png"]
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == names
+    rows = json.loads(run("labels", begun, "--status", "ok", "--json").stdout)["labels"]
+    assert len(rows) == 6
+    exported = run("export", begun, "--to", "traj", "--out", "all.traj")
+    assert "wrote 6 labels" in exported.stdout
+
+
+def test_import_after_export_changes_nothing(finished: str, store: Store, launchpad: LaunchPad, load: Loader) -> None:
+    from sparc_fw.export import export_labels
+
+    path, count = export_labels(store, finished, "ani", Path("all.h5"))
+    before = list(store.labels.find({}, {"asked_by": 0, "created": 0}).sort("_id", 1))
+    outcome = import_labels(store, Settings(), finished, read_labels(path))
+    assert (outcome.known, outcome.stored, refusals(outcome)) == (count, 0, {})
+    assert list(store.labels.find({}, {"asked_by": 0, "created": 0}).sort("_id", 1)) == before
+    assert "is completed" in outcome.sentence
