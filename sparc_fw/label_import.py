@@ -81,10 +81,10 @@ def import_labels(
     outcome = ImportOutcome({str(path): report for path, report in judged.files.items()})
     outcome.taken = [label for _, label in judged.taken]
     last = last_iteration(store, campaign_id)
-    for label in outcome.taken:
-        written = store.save_label(label, campaign_id, max(last, 0), None)
-        outcome.stored += written
-        outcome.known += not written
+    good = {key for key, label in known.items() if label.status == "ok"}
+    store.save_labels(outcome.taken, campaign_id, max(last, 0), None)
+    outcome.known = sum(label.key in good for label in outcome.taken)
+    outcome.stored = len(outcome.taken) - outcome.known
     if record["state"] not in ("running", "paused"):
         outcome.sentence = f"{campaign_id} is {record['state']}: nothing of it will be trained any more"
     elif last < 0:

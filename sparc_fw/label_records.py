@@ -41,6 +41,8 @@ class LabelRecords:
         campaign_id, iteration, fw_id, launch_id, directory
             Who computed them, and in which folder.
         """
+        if not labels:
+            return
         asker = {"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}
         payer = {**asker, "launch_id": launch_id, "directory": directory}
         writes = []

@@ -86,6 +86,8 @@ class MorseOptions(LabelerOptions):
     """Options of the Morse labeler."""
 
     kind: Literal["morse"] = "morse"
+    force_cap: float | None = Field(None, gt=0)
+    """The walls of this potential are steep everywhere, so that no limit is the default, eV/Å."""
     seconds: float = Field(0.0, ge=0)
     """How long each label takes, s."""
     fail_every: int = Field(0, ge=0)

@@ -85,8 +85,8 @@ def test_labels_of_the_same_settings_are_hits_for_whoever_asks(
     labels = computed(6)
     outcome = take(labels)
     assert (outcome.stored, outcome.trained, outcome.iteration) == (6, 6, 1)
-    found = store.ask(labels[2].key, "another", 0, None)
-    assert found is not None
+    assert labels[2].key in store.ask([labels[2].key], "another", 0, None)
+    found = store.labels_by_key([labels[2].key])[labels[2].key]
     assert (found.energy, found.code, found.settings_hash) == (labels[2].energy, "numpy", labels[2].settings_hash)
     again = take(labels)
     assert (again.stored, again.known, again.trained, again.already_trained) == (0, 6, 0, 6)
@@ -105,8 +105,7 @@ def test_what_is_taken_on_trust_never_passes_for_computed(take: Callable[..., Im
     labels = computed(4)
     outcome = take(stripped(labels), trust=True)
     assert outcome.trained == 4
-    found = store.ask(labels[1].key, "another", 0, None)
-    assert found is not None
+    found = store.labels_by_key([labels[1].key])[labels[1].key]
     assert (found.code, found.settings_hash) == (FROM_FILE, "")
     assert found.energy == pytest.approx(labels[1].energy)
     assert "on trust from" in found.message
