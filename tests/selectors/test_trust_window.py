@@ -127,6 +127,7 @@ def test_every_frame_has_one_fate() -> None:
         "too_close_in_time",
         "too_similar",
         "over_cap",
+        "after_failure",
     }
     classes = Counter(frame.frame_class for frame in choice.frames)
     assert classes["failed"] == counts["failed"] + counts["nan"] + counts["overlap"]
