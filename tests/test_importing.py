@@ -32,6 +32,11 @@ Work = Callable[..., None]
 INFO = {"system": "h3", "charge": 0, "spin": 1}
 
 
+def morse_labeler(**options: Any) -> MorseLabeler:
+    """The labeler of the campaign."""
+    return MorseLabeler(MorseOptions(force_cap=30.0, **options), Settings())
+
+
 def trimer(shift: float, info: dict[str, Any] | None = None) -> Atoms:
     frame = Atoms("H3", positions=[[0, 0, 0], [1.6 + shift, 0, 0], [0, 1.5, 0.1]])
     frame.info = dict(INFO if info is None else info)
@@ -40,14 +45,14 @@ def trimer(shift: float, info: dict[str, Any] | None = None) -> Atoms:
 
 def computed(count: int, **options: Any) -> list[Label]:
     """What another campaign with the same labeler would export."""
-    labeler = MorseLabeler(MorseOptions(**options), Settings())
+    labeler = morse_labeler(**options)
     return [labeler.label(trimer(0.03 * number)) for number in range(count)]
 
 
 @pytest.fixture
 def begun(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> str:
     """A campaign whose start ran."""
-    campaign_id = submit(store, launchpad, load())
+    campaign_id = submit(store, launchpad, load(labeler={"kind": "morse", "force_cap": 30.0}))
     work(1)
     return campaign_id
 
@@ -180,7 +185,7 @@ def test_frames_of_the_test_set_are_never_trained_on(
 ) -> None:
     test = store.frameset(begun, 0, "test")
     assert test is not None
-    labeler = MorseLabeler(MorseOptions(), Settings())
+    labeler = morse_labeler()
     held = [labeler.label(frame) for frame in store.frames(test)[:3]]
     outcome = take([*held, *computed(2)])
     assert (outcome.in_test_set, outcome.trained) == (3, 2)
@@ -229,7 +234,7 @@ def test_labels_are_filtered_and_duplicates_found(take: Callable[..., ImportOutc
     turned.rotate(40, "z")
     turned = turned[[2, 0, 1]]
     turned.info = dict(INFO)
-    take([*labels, MorseLabeler(MorseOptions(), Settings()).label(turned)])
+    take([*labels, morse_labeler().label(turned)])
     rows, found = label_rows(store, begun)
     imported = [row for row in rows if Filter(role="import").takes(row)]
     assert len(imported) == 4
