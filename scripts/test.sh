@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what the tests need, then runs ruff, mypy and pytest; arguments go to pytest (-m "not slow" for a quick look).
-# SPARC_FW_TEST_DATA names a folder of real data; tests that need it are listed as skipped where it is not set.
+# Codes that label (CP2K, Quantum ESPRESSO, MOPAC) come from Debian where this user may install them; without them their
+# tests are listed as skipped. SPARC_FW_TEST_DATA names a folder of real data; tests that need it are listed as skipped where it is not set.
 set -euo pipefail
 here=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,7 +10,24 @@ if [ -n "${SPARC_FW_TEST_DATA:-}" ]; then
     SPARC_FW_TEST_DATA=$(cd "$here" && realpath "$SPARC_FW_TEST_DATA")
     export SPARC_FW_TEST_DATA
 fi
+install_codes() {
+    local log=.venv/codes.log
+    if [ "$(command -v cp2k_shell pw.x mopac | wc -l)" = 3 ]; then
+        return
+    fi
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "CP2K, Quantum ESPRESSO or MOPAC is missing and this user cannot install it: their tests are skipped"
+        return
+    fi
+    echo "installing CP2K, Quantum ESPRESSO and MOPAC from Debian; the log is $log"
+    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive timeout 900 apt-get install -y --no-install-recommends \
+        cp2k quantum-espresso quantum-espresso-data mopac; } >"$log" 2>&1; then
+        echo "they could not be installed ($(tail -n 1 "$log")): their tests are skipped"
+    fi
+}
+
 bash scripts/setup.sh all dev
+install_codes
 echo "ruff"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
