@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from fireworks import LaunchPad
@@ -24,6 +25,14 @@ TABLE_STAGES = {
 LAST = 10**9
 """Later than any iteration."""
 ENDED = ("completed", "cancelled")
+
+
+_CHAIN = re.compile(
+    r"^(?:During handling of the above exception, another exception occurred|"
+    r"The above exception was the direct cause of the following exception):$",
+    re.MULTILINE,
+)
+"""What Python writes between the tracebacks of chained exceptions."""
 
 
 def campaign_state(store: Store, lpad: LaunchPad, campaign_id: str) -> str:
@@ -110,13 +119,11 @@ def problems(lpad: LaunchPad, campaign_id: str) -> list[dict[str, Any]]:
 
 
 def _last_words(trace: str) -> str:
-    """The message of the exception that a traceback ends with."""
-    lines = trace.strip().splitlines()
-    frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
-    # After the last frame come its line of code, markers, and then the exception, unindented.
-    after = lines[frames[-1] + 1 :] if frames else lines
-    first = next((number for number, line in enumerate(after) if line and not line.startswith(" ")), 0)
-    return "\n".join(after[first:])
+    """The message of the exception that a traceback ends with; the message may quote another traceback."""
+    last = _CHAIN.split(trace.strip())[-1].splitlines()
+    header = next((number for number, line in enumerate(last) if line.startswith("Traceback ")), -1)
+    first = next((number for number in range(header + 1, len(last)) if not last[number].startswith(" ")), 0)
+    return "\n".join(last[first:])
 
 
 def _iterations(store: Store, campaign_id: str) -> list[dict[str, Any]]:
