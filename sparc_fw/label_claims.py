@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,10 +10,12 @@ from typing import Any
 
 from pymongo import UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from sparc_fw.mongo import MongoDocument, patient, refuse_all_but_duplicates
 from sparc_fw.processes import has_died
+
+logger = logging.getLogger(__name__)
 
 
 class LabelClaims:
@@ -67,7 +70,11 @@ class LabelClaims:
 
         def renew() -> None:
             while not ended.wait(self.claim_seconds / 4):
-                self._renew(owner)
+                try:
+                    self._renew(owner)
+                except PyMongoError as error:
+                    # The calculation goes on, and the next renewal may come in time.
+                    logger.warning("claims of %s were not renewed: %s", owner, error)
 
         thread = threading.Thread(target=renew, name="renew label claims", daemon=True)
         thread.start()

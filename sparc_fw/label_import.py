@@ -129,8 +129,12 @@ def _refuse_conflicts(judged: Judged, known: dict[str, Label]) -> None:
         before = known.get(label.key)
         if before is None or before.energy is None or label.energy is None:
             continue
-        difference = abs(label.energy - before.energy) / len(label.frame)
-        if difference > SAME_ENERGY:
+        same = abs(label.energy - before.energy) / len(label.frame) <= SAME_ENERGY
+        if before.status == "failed" and same:
+            judged.drop(
+                reading, "failed", f"found the number that was refused before: {before.reason}: {before.message}"
+            )
+        elif before.status == "ok" and not same:
             judged.drop(
                 reading,
                 "conflict",

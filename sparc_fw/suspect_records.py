@@ -56,6 +56,12 @@ class SuspectRecords:
         self.labels.update_one({"_id": key, "suspect.state": "pending"}, {"$set": values})
 
     @patient
+    def judged_suspects(self, keys: Iterable[str]) -> set[str]:
+        """Those of `keys` that were suspected once and judged."""
+        query = {"_id": {"$in": list(keys)}, "suspect.state": {"$in": ["confirmed", "dropped"]}}
+        return {record["_id"] for record in self.labels.find(query, {"_id": 1})}
+
+    @patient
     def suspect_counts(self, keys: Iterable[str]) -> dict[str, int]:
         """How many of `keys` are ``pending``, ``confirmed`` and ``dropped`` suspects."""
         match = {"_id": {"$in": list(keys)}, "suspect": {"$exists": True}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,8 +17,8 @@ from sparc_fw.potentials.committee import predictions
 NORMAL = 1.4826
 """A normal distribution's standard deviation is so many times its median absolute deviation."""
 
-BLOCK = 256
-"""Suspects whose distances to all labels are held at a time."""
+MACHINE_REASONS = frozenset({"timeout", "crashed", "bad_input"})
+"""Failures that say more of a machine than of a label."""
 
 
 @dataclass
@@ -44,7 +44,9 @@ class Suspect:
         return max(self.z_energy, self.z_force)
 
 
-def find_suspects(evaluators: Sequence[Evaluator], labels: Sequence[Label], options: Suspects) -> list[Suspect]:
+def find_suspects(
+    evaluators: Sequence[Evaluator], labels: Sequence[Label], options: Suspects, judged: Collection[str] = ()
+) -> list[Suspect]:
     """Labels that no member can believe, the least credible first.
 
     Parameters
@@ -54,6 +56,8 @@ def find_suspects(evaluators: Sequence[Evaluator], labels: Sequence[Label], opti
         alone among its neighbours.
     labels : sequence of Label
         All ``ok``. Those that a file brought are measured against, but never suspected: nobody can compute them again.
+    judged : collection of str
+        Keys of labels that were suspected and confirmed before; not suspected again.
 
     Notes
     -----
@@ -69,30 +73,33 @@ def find_suspects(evaluators: Sequence[Evaluator], labels: Sequence[Label], opti
     found: list[Suspect] = []
     for group in groups.values():
         if len(group) > options.neighbours:
-            found += _in_group(evaluators, group, options)
+            found += _in_group(evaluators, group, options, judged)
     found.sort(key=lambda suspect: -suspect.z_score)
     return found[: max(1, int(options.max_fraction * len(labels)))]
 
 
-def _in_group(evaluators: Sequence[Evaluator], labels: Sequence[Label], options: Suspects) -> list[Suspect]:
+def _in_group(
+    evaluators: Sequence[Evaluator], labels: Sequence[Label], options: Suspects, judged: Collection[str]
+) -> list[Suspect]:
     energies, residuals = _residuals(evaluators, labels)
     scale = NORMAL * np.median(np.abs(residuals - np.median(residuals, axis=0)), axis=0)
     outside = (np.abs(residuals - np.median(residuals, axis=0)) > options.z_score * scale).any(axis=1)
-    candidates = [i for i in np.flatnonzero(outside).tolist() if labels[i].code != FROM_FILE]
+    candidates = [
+        i for i in np.flatnonzero(outside).tolist() if labels[i].code != FROM_FILE and labels[i].key not in judged
+    ]
     if not candidates:
         return []
     features = _features(labels)
     found = []
-    for begin in range(0, len(candidates), BLOCK):
-        for index in candidates[begin : begin + BLOCK]:
-            distances = np.linalg.norm(features - features[index], axis=1)
-            distances[index] = np.inf
-            near = residuals[np.argpartition(distances, options.neighbours)[: options.neighbours]]
-            centre = np.median(near, axis=0)
-            spread = np.maximum(NORMAL * np.median(np.abs(near - centre), axis=0), scale)
-            z = np.abs(residuals[index] - centre) / np.maximum(spread, np.finfo(float).tiny)
-            if z.max() >= options.z_score:
-                found.append(Suspect(labels[index], float(z[0]), float(z[1]), float(energies[index])))
+    for index in candidates:
+        distances = np.linalg.norm(features - features[index], axis=1)
+        distances[index] = np.inf
+        near = residuals[np.argpartition(distances, options.neighbours)[: options.neighbours]]
+        centre = np.median(near, axis=0)
+        spread = np.maximum(NORMAL * np.median(np.abs(near - centre), axis=0), scale)
+        z = np.abs(residuals[index] - centre) / np.maximum(spread, np.finfo(float).tiny)
+        if z.max() >= options.z_score:
+            found.append(Suspect(labels[index], float(z[0]), float(z[1]), float(energies[index])))
     return found
 
 
@@ -122,11 +129,13 @@ def _features(labels: Sequence[Label]) -> np.ndarray:
 
 def judge(
     label: Label, again: Label, predicted_energy: float, options: Suspects
-) -> tuple[Literal["confirmed", "dropped"], str]:
-    """What a second calculation says of a suspect, and why.
+) -> tuple[Literal["confirmed", "dropped", "undecided"], str]:
+    """What a second calculation says of a suspect, and why; one that a machine's trouble ended says nothing.
 
     Where both numbers differ, the one nearer to the committee counts: another guess may be the one that goes astray.
     """
+    if again.status == "failed" and again.reason in MACHINE_REASONS:
+        return "undecided", f"the second calculation failed: {again.reason}: {again.message}"
     if again.status == "failed":
         return "dropped", f"it could not be computed again: {again.reason}: {again.message}"
     first, second = _numbers(label), _numbers(again)

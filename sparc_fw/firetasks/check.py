@@ -24,13 +24,14 @@ class CheckTask(SystemTask):
         assert options is not None, "who asks for no suspects gets no such Firework"
         suspects = self.store.pending_suspects(self.campaign_id, self.iteration, self.spec["system"])
         report = self.progress_reporter("check", self.spec["system"])
-        counts = {"confirmed": 0, "dropped": 0}
+        counts = {"confirmed": 0, "dropped": 0, "undecided": 0}
         with self.labeler.open(Path("check").absolute()):
             for number, (label, predicted) in enumerate(suspects):
                 report(number, len(suspects))
                 again = self.labeler.recheck(label.frame)
                 verdict, why = judge(label, again, predicted, options)
-                self.store.judge_suspect(label.key, verdict, why, again)
+                if verdict != "undecided":
+                    self.store.judge_suspect(label.key, verdict, why, again)
                 counts[verdict] += 1
         report(len(suspects), len(suspects))
         if suspects:

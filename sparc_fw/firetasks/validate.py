@@ -52,10 +52,12 @@ class ValidateTask(CampaignTask):
     def _flag_suspects(self, evaluators: list[Evaluator], labels: list[Label]) -> set[str]:
         """Note which labels the committee cannot believe; returns the systems that have any."""
         options = self.campaign.labeling.suspects
-        if options is None:
+        # Where a labeler knows no other way to the numbers, the same calculation would only be paid twice.
+        if options is None or not self.labeler.rechecks:
             return set()
         systems = set()
-        for suspect in find_suspects(evaluators, labels, options):
+        judged = self.store.judged_suspects(label.key for label in labels)
+        for suspect in find_suspects(evaluators, labels, options, judged):
             system = suspect.label.frame.info["system"]
             found = {name: getattr(suspect, name) for name in ("z_energy", "z_force", "predicted_energy")}
             if self.store.flag_suspect(suspect.label.key, self.campaign_id, self.iteration, system, found):

@@ -155,11 +155,13 @@ class Labeler(Backend[LabelerOptionsType]):
     def recheck(self, frame: Atoms) -> Label:
         """Label a frame again from the first other guess that gives a number; unchanged where none is known.
 
-        Nothing is tried again by rules: a recheck that fails tells as much as one that succeeds.
+        The rules for a further attempt hold here, too: a label that only they made converge is no worse for it.
         """
         label: Label | None = None
-        for changes in self.rechecks or [{}]:
-            other = type(self)(self.options.changed(changes), self.settings)
+        given = self.options.model_dump()
+        others = [changes for changes in self.rechecks if any(given[key] != changes[key] for key in changes)]
+        for changes in others or [{}]:
+            other = type(self)(type(self.options).model_validate({**given, **changes}), self.settings)
             other.directory = self.directory
             try:
                 label = other.label(frame)

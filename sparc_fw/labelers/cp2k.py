@@ -232,6 +232,10 @@ class CP2KLabeler(Labeler[CP2KOptions]):
                 limit = f"CP2K took longer than timeout_seconds, {self.options.timeout_seconds:g} s, in {folder}"
                 raise LabelError("timeout", f"{limit}; its last words:\n{last_words(folder, '')}") from error
             except ShellEnded as error:
+                output = folder / OUTPUT
+                if output.exists() and _NOT_CONVERGED.search(output.read_text(errors="replace")):
+                    # From 2024.1 on CP2K ends where an SCF did not converge.
+                    raise LabelError("not_converged", f"CP2K: {last_words(folder, str(error))}") from error
                 raise LabelError("crashed", f"CP2K: {last_words(folder, str(error))}") from error
 
     def _evaluate(self, frame: Atoms, folder: Path, deadline: float) -> Numbers:

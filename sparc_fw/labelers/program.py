@@ -6,12 +6,16 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 from functools import cache
 from pathlib import Path
 
 from sparc_fw.backend import find_command
-from sparc_fw.child_process import clean_environment
+from sparc_fw.child_process import clean_environment, die_with_parent
 from sparc_fw.errors import InputError, MissingDependency
+
+ANSWER_SECONDS = 60.0
+"""How long a code may take to print its banner, s."""
 
 # Open MPI otherwise starts a daemon for every program that runs without mpirun.
 ALONE = {"OMPI_MCA_ess_singleton_isolated": "1"}
@@ -69,14 +73,24 @@ def program_environment(words: list[str], threads: int, extra: dict[str, str] | 
 @cache
 def first_output(words: tuple[str, ...]) -> str:
     """All that a program prints when it finds no input; asked once per process."""
-    done = subprocess.run(
-        words,
-        env=program_environment(list(words), 1),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    # Some leave files where they stand.
+    with tempfile.TemporaryDirectory(prefix="sparc_fw_version_") as folder:
+        try:
+            done = subprocess.run(
+                die_with_parent(words),
+                cwd=folder,
+                env=program_environment(list(words), 1),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=ANSWER_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise MissingDependency(
+                f"{words[0]}: said nothing within {ANSWER_SECONDS:.0f} s, expected its banner; see that "
+                f"'{' '.join(words)}' runs on this machine"
+            ) from error
     return done.stdout

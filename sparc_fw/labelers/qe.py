@@ -125,7 +125,9 @@ class QELabeler(Labeler[QEOptions]):
 
     def check(self, frame: Atoms) -> None:
         """Raise `InputError` if a frame can never be labelled: electrons, cell, pseudopotentials, their cut-off."""
-        check_electrons(frame)
+        # A metal's cell may hold an odd number of electrons without a magnetic moment.
+        if not (frame.pbc.any() and self.options.smearing is not None and charge_and_spin(frame)[1] == 0):
+            check_electrons(frame)
         if frame.pbc.any() and frame.cell.rank < 3:
             raise InputError("labeler qe: found a periodic frame without three cell vectors, expected them all")
         table = self.options.pseudopotentials

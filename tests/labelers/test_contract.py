@@ -49,8 +49,8 @@ XTB = pytest.param(make_xtb, id="xtb")
 CP2K = pytest.param(make_cp2k, id="cp2k", marks=pytest.mark.slow)
 QE = pytest.param(make_qe, id="qe", marks=pytest.mark.slow)
 TOO_FEW_STEPS: dict[str, dict[str, Any]] = {
-    "pyscf": {"max_cycle": 1, "second_order": False},
-    "xtb": {"max_iterations": 2},
+    "pyscf": {"max_cycle": 1, "second_order": False, "retries": {}},
+    "xtb": {"max_iterations": 2, "retries": {}},
     "cp2k": {"max_scf": 2, "retries": {}},
     "qe": {"electron_maxstep": 2, "retries": {}},
 }

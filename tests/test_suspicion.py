@@ -1,0 +1,37 @@
+"""What a second calculation of a suspect label says of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from sparc_fw.campaign import Suspects
+from sparc_fw.documents import Label
+from sparc_fw.suspicion import judge
+
+FRAME = Atoms("H2", [(0, 0, 0), (0, 0, 0.8)])
+
+
+def label(energy: float | None, **values: Any) -> Label:
+    if energy is None:
+        return Label(FRAME, "failed", **values)
+    return Label(FRAME, "ok", energy=energy, forces=np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "verdict"),
+    [
+        (label(-31.0), label(-31.0), "confirmed"),
+        (label(-25.0), label(-31.0), "dropped"),
+        # The second calculation is the one that went astray.
+        (label(-31.0), label(-25.0), "confirmed"),
+        (label(-25.0), label(None, reason="not_converged"), "dropped"),
+        (label(-25.0), label(None, reason="timeout"), "undecided"),
+        (label(-25.0), label(None, reason="crashed"), "undecided"),
+    ],
+)
+def test_verdicts(first: Label, again: Label, verdict: str) -> None:
+    assert judge(first, again, predicted_energy=-31.1, options=Suspects())[0] == verdict
