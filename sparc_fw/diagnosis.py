@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from pydantic import ValidationError
+
 import sparc_fw
-from sparc_fw.backend import package_version
+from sparc_fw.backend import Backend, package_version
 from sparc_fw.child_process import clean_environment
 from sparc_fw.embedded import find_mongod
 from sparc_fw.errors import InputError
@@ -118,9 +120,14 @@ def _deepmd() -> Iterator[Finding]:
 
 def _backends(group: Group, settings: Settings) -> Iterator[Finding]:
     for kind, backend in backend_classes(group).items():
-        # Not validated: a backend may have options without a default, and what it lacks does not depend on them.
-        missing = backend(backend.Options.model_construct(kind=kind), settings).missing()
-        yield Finding(f"{group} {kind}", "fails" if missing else "works", "", "; ".join(missing))
+        advice = ""
+        try:
+            missing = backend(backend.Options.model_validate({"kind": kind}), settings).missing()
+        except ValidationError:
+            # Some options have no default, and what else it needs may depend on them.
+            missing = Backend.missing(backend(backend.Options.model_construct(kind=kind), settings))
+            advice = "what its options name is looked at by 'sparc-fw check'"
+        yield Finding(f"{group} {kind}", "fails" if missing else "works", "", "; ".join(missing) or advice)
 
 
 def _mongodb(settings: Settings) -> Finding:
