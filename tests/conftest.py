@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ TEST_DATA = "SPARC_FW_TEST_DATA"
 _HOME = tempfile.TemporaryDirectory(prefix="sparc_fw_home_")
 os.environ.update({"HOME": _HOME.name, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"} | thread_variables(1))
 os.environ.pop("FW_CONFIG_FILE", None)
+# A shell starts what it runs in the background with Ctrl-C ignored, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if TEST_DATA in os.environ:
     os.environ[TEST_DATA] = str(Path(os.environ[TEST_DATA]).resolve())
 
