@@ -18,7 +18,7 @@ from sparc_fw.backend import find_command
 from sparc_fw.child_process import die_with_parent, thread_variables
 from sparc_fw.errors import MissingDependency, StageFailed
 from sparc_fw.launchpad import write_launchpad_file
-from sparc_fw.repair import repair, worker_name
+from sparc_fw.repair import is_cut_off, repair, worker_name
 from sparc_fw.session import Session
 
 POLL_SECONDS = 0.5
@@ -152,11 +152,12 @@ class LocalRun:
         dead = [worker for worker in self._workers if worker.process.poll() is not None]
         if not dead:
             return
+        if not self._repair(tuple(worker.name for worker in dead)):
+            return
         self.crashes += len(dead)
         if self.crashes > MAX_CRASHES:
             log = (self.folder / f"worker-{dead[0].number}.log").read_text(errors="replace")
             raise StageFailed(f"workers crashed {self.crashes} times; the last words were:\n{log[-2000:]}")
-        self._repair(tuple(worker.name for worker in dead))
         for worker in dead:
             self.repairs.append(f"started worker {worker.number} again (exit status {worker.process.returncode})")
             self._workers[self._workers.index(worker)] = self._start(worker.number)
@@ -170,9 +171,17 @@ class LocalRun:
             # Whoever starts the server must not wait for it.
             self.session.store.patience = 0.0
 
-    def _repair(self, dead: tuple[str, ...] = ()) -> None:
+    def _repair(self, dead: tuple[str, ...] = ()) -> bool:
+        """Mend the campaign; False where our own MongoDB, which the watch starts again, went away meanwhile."""
+        try:
+            self.repairs += repair(self.session.store, self.session.lpad, self.campaign_id, dead).done
+        except (AutoReconnect, RuntimeError) as error:  # FireWorks wraps the first in the second
+            cut_off = isinstance(error, AutoReconnect) or is_cut_off(str(error))
+            if self.session.embedded is None or not cut_off:
+                raise
+            return False
         self._repaired = time.monotonic()
-        self.repairs += repair(self.session.store, self.session.lpad, self.campaign_id, dead).done
+        return True
 
     def _stop(self) -> None:
         """End the workers with all that they started."""

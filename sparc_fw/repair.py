@@ -119,8 +119,9 @@ def _rerun_dead(
     store: Store, lpad: LaunchPad, campaign_id: str, dead_workers: tuple[str, ...], repairs: Repairs
 ) -> None:
     """Rerun Fireworks whose worker is dead, without waiting for their ping to expire."""
-    running = {"spec.campaign_id": campaign_id, "state": {"$in": ["RUNNING", "RESERVED"]}}
-    for firework in list(lpad.fireworks.find(running, {"fw_id": 1, "launches": 1, "name": 1, "state": 1})):
+    # FIZZLED too: FireWorks says so when MongoDB goes away while it takes a Firework, and leaves the launch RUNNING.
+    taken = {"spec.campaign_id": campaign_id, "state": {"$in": ["RUNNING", "RESERVED", "FIZZLED"]}}
+    for firework in list(lpad.fireworks.find(taken, {"fw_id": 1, "launches": 1, "name": 1, "state": 1})):
         launch = lpad.launches.find_one({"launch_id": {"$in": firework["launches"]}}, sort=[("launch_id", -1)])
         if launch is None:
             # Reserved this moment, and the launch comes next; or its worker died in between.
@@ -144,22 +145,29 @@ def _age_seconds(moment: datetime | str) -> float:
     return (datetime.now(timezone.utc) - then.replace(tzinfo=timezone.utc)).total_seconds()
 
 
+def is_cut_off(text: str) -> bool:
+    """Whether a traceback or message tells of a MongoDB that went away."""
+    return any(f"pymongo.errors.{name}" in text for name in AWAY)
+
+
 def _rerun_cut_off(lpad: LaunchPad, campaign_id: str, repairs: Repairs) -> None:
-    """Rerun Fireworks that fizzled because MongoDB went away while FireWorks itself was writing."""
+    """Rerun Fireworks that fizzled because MongoDB went away while FireWorks itself was reading or writing."""
     for firework in list(lpad.fireworks.find({"spec.campaign_id": campaign_id, "state": "FIZZLED"})):
         launch = lpad.launches.find_one({"launch_id": {"$in": firework["launches"]}}, sort=[("launch_id", -1)])
         stored = ((launch or {}).get("action") or {}).get("stored_data") or {}
-        trace = str((stored.get("_exception") or {}).get("_stacktrace"))
-        if any(f"pymongo.errors.{name}" in trace for name in AWAY):
+        exception = stored.get("_exception") or {}
+        # One that never ran has failed at nothing: FireWorks says FIZZLED where it could not refresh a Workflow.
+        if launch is None or is_cut_off(str(exception.get("_stacktrace"))):
             lpad.rerun_fw(firework["fw_id"])
             repairs.note(f"reran {firework['name']!r}, which was cut off from MongoDB")
 
 
 def _refresh_finished(lpad: LaunchPad, campaign_id: str, repairs: Repairs) -> None:
     """Refresh Fireworks whose launch ended without their hearing of it, and those whose parents are all done."""
-    active = {"spec.campaign_id": campaign_id, "state": {"$in": ["RUNNING", "RESERVED", "WAITING"]}}
+    active = {"spec.campaign_id": campaign_id, "state": {"$in": ["RUNNING", "RESERVED", "WAITING", "FIZZLED"]}}
     for firework in list(lpad.fireworks.find(active, {"fw_id": 1, "launches": 1, "name": 1, "state": 1})):
-        ended = {"launch_id": {"$in": firework["launches"]}, "state": {"$in": ["COMPLETED", "FIZZLED"]}}
+        ends = ["COMPLETED"] if firework["state"] == "FIZZLED" else ["COMPLETED", "FIZZLED"]
+        ended = {"launch_id": {"$in": firework["launches"]}, "state": {"$in": ends}}
         if firework["state"] == "WAITING":
             parents = _parent_states(lpad, firework["fw_id"])
             if not parents or any(state != "COMPLETED" for state in parents):
