@@ -12,7 +12,7 @@ from sparc_fw.explorers.base import ExplorerOptions
 from sparc_fw.geometry.sources import FileSource, FrameSource, LabelledSource, Source, TestSet
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.potentials.base import PotentialOptions
-from sparc_fw.registry import ByKind
+from sparc_fw.registry import ByKind, OneOrMore
 from sparc_fw.selectors.base import SelectorOptions
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -96,7 +96,7 @@ class System(_Section):
 class Suspects(_Section):
     """Which labels are computed once more because the committee finds them impossible."""
 
-    z_score: float = Field(10.0, gt=0)
+    z_score: float = Field(5.0, gt=0)
     """A label is suspect whose residual lies so many robust standard deviations outside those of the labels near it."""
     neighbours: int = Field(30, ge=10)
     """With so many nearest labels of its composition it is compared; fewer labels are not looked at."""
@@ -178,8 +178,8 @@ class Campaign(_Section):
     """The machine-learning potential."""
     committee: int = Field(4, ge=2, le=32)
     """Number of members."""
-    explorer: Annotated[ExplorerOptions, ByKind("explorer")]
-    """How the committee's first member looks for what it does not know."""
+    explorer: Annotated[list[Annotated[ExplorerOptions, ByKind("explorer")]], Field(min_length=1), OneOrMore()]
+    """How the committee looks for what it does not know: one explorer, or a list of them side by side."""
     selector: Annotated[SelectorOptions, ByKind("selector")]
     """Which explored frames are labelled."""
     validation: Validation = Validation()
@@ -196,6 +196,13 @@ class Campaign(_Section):
         names = [system.name for system in self.systems]
         if len(set(names)) < len(names):
             raise ValueError(f"systems: found {names}, expected every name once")
+        titles = [explorer.title for explorer in self.explorer]
+        if len(set(titles)) < len(titles):
+            raise ValueError(f"explorer: found {titles}, expected every 'name' (or kind) once; give them names")
+        for explorer in self.explorer:
+            unknown = [name for name in explorer.systems or [] if name not in names]
+            if unknown:
+                raise ValueError(f"explorer {explorer.title!r}: systems: found {unknown[0]!r}, expected of {names}")
         for source in self.sources():
             if source.system is not None and source.system not in names:
                 raise ValueError(f"system: found {source.system!r}, expected one of {names}")
@@ -209,6 +216,12 @@ class Campaign(_Section):
             if self.test.scan is not None:
                 found.append(self.test.scan)
         return found
+
+    def explorers(self) -> dict[str, ExplorerOptions]:
+        """The explorers by their key in the file: ``explorer``, or ``explorer[0]`` and so on of several."""
+        if len(self.explorer) == 1:
+            return {"explorer": self.explorer[0]}
+        return {f"explorer[{index}]": options for index, options in enumerate(self.explorer)}
 
     def paths(self) -> list[str]:
         """Every file that the campaign names, as written, each once."""

@@ -65,6 +65,7 @@ def _chosen(schema: Schema, value: Any, whole: Schema) -> Schema:
                 return {}
         elif "anyOf" in schema:
             branches = [branch for branch in schema["anyOf"] if branch.get("type") != "null"]
-            schema = branches[0]
+            lists = [branch for branch in branches if branch.get("type") == "array"]
+            schema = lists[0] if lists and isinstance(value, list) else branches[0]
         else:
             return schema

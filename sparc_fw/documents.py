@@ -179,15 +179,21 @@ class Exploration:
 
     Attributes
     ----------
+    explorer : str
+        Title of the explorer that ran it.
     deviation : ndarray of shape (n_frames,)
         Force deviation, eV/Å; NaN where a member gave no finite force.
+    planned_ps : float
+        Time that the run was to last, ps.
     """
 
     campaign_id: str
     iteration: int
     replica: int
+    explorer: str
     trajectory: Trajectory
     deviation: np.ndarray
+    planned_ps: float
     seed: int
     seconds_deviation: float = 0.0
 

@@ -110,36 +110,42 @@ def _files(campaign: Campaign, folder: Path) -> Files:
 
 def _with_texts(campaign: Campaign, folder: Path) -> Campaign:
     """The campaign with the text files that its backends name read in, so that workers need no shared file system."""
-    sections = {}
-    for section in ("labeler", "potential", "explorer", "selector"):
-        options = getattr(campaign, section)
-        for file_key, text_key in type(options).text_files.items():
-            name = getattr(options, file_key)
-            if name is None:
-                continue
-            where = f"{section}.{file_key}"
-            if getattr(options, text_key):
-                raise InputError(f"{where}: found it beside {section}.{text_key}, expected one of them")
-            try:
-                text = (folder / name).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise InputError(f"{where}: {folder / name} cannot be read: {error}") from error
-            options = sections[section] = options.model_copy(update={text_key: text, file_key: None})
-        for file_key, hash_key in type(options).hashed_files.items():
-            name = getattr(options, file_key)
-            if name is None:
-                continue
-            path = (folder / name).absolute()
-            try:
-                found = hashlib.sha256(path.read_bytes()).hexdigest()
-            except OSError as error:
-                raise InputError(f"{section}.{file_key}: {path} cannot be read: {error.strerror}") from error
-            if getattr(options, hash_key) not in (None, found):
-                raise InputError(
-                    f"{section}.{hash_key}: found {getattr(options, hash_key)}, expected {found}, which {path} has"
-                )
-            options = sections[section] = options.model_copy(update={hash_key: found, file_key: str(path)})
+    sections: dict[str, Any] = {
+        section: _filled(getattr(campaign, section), section, folder)
+        for section in ("labeler", "potential", "selector")
+    }
+    sections["explorer"] = [_filled(options, key, folder) for key, options in campaign.explorers().items()]
     return campaign.model_copy(update=sections)
+
+
+def _filled(options: Options, section: str, folder: Path) -> Options:
+    """The options with the texts and the hashes of the files that they name."""
+    for file_key, text_key in type(options).text_files.items():
+        name = getattr(options, file_key)
+        if name is None:
+            continue
+        where = f"{section}.{file_key}"
+        if getattr(options, text_key):
+            raise InputError(f"{where}: found it beside {section}.{text_key}, expected one of them")
+        try:
+            text = (folder / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{where}: {folder / name} cannot be read: {error}") from error
+        options = options.model_copy(update={text_key: text, file_key: None})
+    for file_key, hash_key in type(options).hashed_files.items():
+        name = getattr(options, file_key)
+        if name is None:
+            continue
+        path = (folder / name).absolute()
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise InputError(f"{section}.{file_key}: {path} cannot be read: {error.strerror}") from error
+        known = getattr(options, hash_key)
+        if known not in (None, found):
+            raise InputError(f"{section}.{hash_key}: found {known}, expected {found}, which {path} has")
+        options = options.model_copy(update={hash_key: found, file_key: str(path)})
+    return options
 
 
 def validate_campaign(values: Any, where: str, node: yaml.Node | None = None) -> Campaign:
@@ -194,9 +200,10 @@ def _check_backends(campaign: Campaign, settings: Settings) -> None:
     backends: dict[str, tuple[Group, Options]] = {
         "labeler": ("labeler", campaign.labeler),
         "potential": ("potential", campaign.potential),
-        "explorer": ("explorer", campaign.explorer),
         "selector": ("selector", campaign.selector),
     }
+    for key, explorer in campaign.explorers().items():
+        backends[key] = ("explorer", explorer)
     for source in campaign.sources():
         if isinstance(source, DynamicsSource):
             backends["driver of the dynamics frames"] = ("labeler", source.driver)
@@ -210,13 +217,15 @@ def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
     from sparc_fw.geometry.build import structure_of
 
     potential: Any = _backend("potential", loaded.campaign.potential, settings)
-    explorer: Any = _backend("explorer", loaded.campaign.explorer, settings)
     if hasattr(potential, "check"):
         with _named("potential"):
             potential.check()
-    for system in loaded.campaign.systems:
-        with _named(f"explorer: system {system.name!r}"):
-            explorer.check(structure_of(loaded.campaign, loaded.files, system.name))
+    for key, options in loaded.campaign.explorers().items():
+        explorer: Any = _backend("explorer", options, settings)
+        for system in loaded.campaign.systems:
+            if options.explores(system.name):
+                with _named(f"{key}: system {system.name!r}"):
+                    explorer.check(structure_of(loaded.campaign, loaded.files, system.name))
 
 
 @contextmanager

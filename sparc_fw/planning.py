@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ase import Atoms
+
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import Dataset, Label
 from sparc_fw.errors import StageFailed
-from sparc_fw.explorers.base import by_place
+from sparc_fw.explorers.base import ExplorerOptions, Replica
 from sparc_fw.geometry.build import count_frames, structure_of
 from sparc_fw.geometry.dynamics import dynamics_frames
 from sparc_fw.geometry.sources import DynamicsSource
@@ -48,12 +50,12 @@ class Plan:
 
 @dataclass
 class Costs:
-    """Seconds of the start dynamics and of a label; start-up seconds and seconds per step of training and dynamics."""
+    """Seconds of the start dynamics and of a label; start-up seconds, and those per training step or ps of dynamics."""
 
     start: float
     label: float
     train: tuple[float, float]
-    explore: tuple[float, float]
+    explore: list[tuple[float, float]]
 
 
 def plan_campaign(loaded: LoadedCampaign) -> Plan:
@@ -72,7 +74,7 @@ def plan_campaign(loaded: LoadedCampaign) -> Plan:
         counts.append(count_frames(scan, loaded.files) if scan is not None else 0)
         test = sum(counts)
         batches[0] += sum(math.ceil(count / campaign.labeling.batch) for count in counts)
-    replicas = campaign.explorer.replicas * len(campaign.systems)
+    replicas = sum(count for _, count in _replicas(campaign))
     # Start and publish; in each iteration the labels, members, replicas, validate and select.
     fireworks = 2 + sum(batches) + len(labels) * (campaign.committee + replicas + 2)
     return Plan(labels, test, fireworks)
@@ -99,7 +101,7 @@ def measure(loaded: LoadedCampaign, settings: Settings) -> Costs:
             start=sum(_drive(source, structure, settings) for source in _driven(campaign)),
             label=label.seconds,
             train=_line(TRAINING_STEPS, lambda steps: _train(campaign, dataset, int(steps), model, settings)),
-            explore=_line(MD_PS, lambda ps: _explore(campaign, structure, ps, model, settings)),
+            explore=[_exploration(campaign, options, structure, model, settings) for options in campaign.explorer],
         )
 
 
@@ -110,10 +112,10 @@ def hours(plan: Plan, costs: Costs, campaign: Campaign, workers: int, settings: 
     rounds = math.ceil(campaign.committee / workers)
     start, step = costs.train
     seconds["train"] = len(plan.labels) * rounds * (start + step * steps)
-    replicas = campaign.explorer.replicas * len(campaign.systems)
-    start, per_ps = costs.explore
-    lengths = [by_place(campaign.explorer.duration_ps, iteration) for iteration in range(len(plan.labels))]
-    seconds["explore"] = sum(math.ceil(replicas / workers) * (start + per_ps * length) for length in lengths)
+    seconds["explore"] = 0.0
+    for (explorer, replicas), (start, per_ps) in zip(_replicas(campaign), costs.explore, strict=True):
+        lengths = [explorer.planned_ps(iteration) for iteration in range(len(plan.labels))]
+        seconds["explore"] += sum(math.ceil(replicas / workers) * (start + per_ps * length) for length in lengths)
     return {stage: value / 3600 for stage, value in seconds.items()}
 
 
@@ -161,13 +163,32 @@ def _train(campaign: Campaign, dataset: Dataset, steps: int, model: Path, settin
     model.with_suffix(trained.suffix).write_bytes(trained.file)
 
 
-def _explore(campaign: Campaign, structure: Any, ps: float, model: Path, settings: Settings) -> None:
-    potential = _backend("potential", campaign.potential, settings)
-    options = campaign.explorer.model_copy(update={"duration_ps": [ps]})
-    explorer = _backend("explorer", options, settings)
-    models = sorted(model.parent.glob("model.*"))
-    with tempfile.TemporaryDirectory() as folder:
-        explorer.explore(structure, potential, models, 0, 0, 1, Path(folder), lambda done, total: None)
+def _replicas(campaign: Campaign) -> list[tuple[ExplorerOptions, int]]:
+    """Each explorer with the number of its replicas in an iteration."""
+    names = [system.name for system in campaign.systems]
+    return [(options, options.replicas * sum(map(options.explores, names))) for options in campaign.explorer]
+
+
+def _exploration(
+    campaign: Campaign, options: ExplorerOptions, structure: Atoms, model: Path, settings: Settings
+) -> tuple[float, float]:
+    """Seconds that a replica takes to start, and seconds per ps."""
+
+    def run(ps: float) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            replica = Replica(
+                start=structure,
+                potential=_backend("potential", campaign.potential, settings),
+                models=sorted(model.parent.glob("model.*")),
+                iteration=0,
+                number=0,
+                seed=1,
+                directory=Path(folder),
+                progress=lambda done, total: None,
+            )
+            _backend("explorer", options.lasting(ps), settings).explore(replica)
+
+    return _line(MD_PS, run)
 
 
 def _backend(group: Any, options: Any, settings: Settings) -> Any:

@@ -82,6 +82,8 @@ def exploration_to_record(exploration: Exploration) -> tuple[MongoDocument, byte
         "campaign_id": exploration.campaign_id,
         "iteration": exploration.iteration,
         "replica": exploration.replica,
+        "explorer": exploration.explorer,
+        "planned_ps": exploration.planned_ps,
         "seed": exploration.seed,
         "seconds_deviation": exploration.seconds_deviation,
         "seconds": trajectory.seconds,
@@ -107,7 +109,8 @@ def exploration_from_record(record: MongoDocument, data: bytes) -> Exploration:
         seconds=record["seconds"],
         series={name.removeprefix("series:"): values for name, values in arrays.items() if name.startswith("series:")},
     )
-    plain = {key: record[key] for key in ("campaign_id", "iteration", "replica", "seed", "seconds_deviation")}
+    names = ("campaign_id", "iteration", "replica", "explorer", "planned_ps", "seed", "seconds_deviation")
+    plain = {name: record[name] for name in names}
     return Exploration(trajectory=trajectory, deviation=arrays["deviation"], **plain)
 
 

@@ -11,7 +11,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from sparc_fw.backend import Backend
@@ -59,6 +60,20 @@ def backend_classes(group: Group) -> dict[str, type[Backend[Any]]]:
             raise ValueError(f"entry point {point.value} takes the {group} kind '{point.name}', which exists already")
         classes[point.name] = point.load()
     return classes
+
+
+class OneOrMore:
+    """Pydantic annotation of a list: a single entry may stand without the list around it."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def listed(value: Any) -> Any:
+            return [value] if isinstance(value, dict) else value
+
+        return core_schema.no_info_before_validator_function(listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        several = handler(schema)
+        return {"anyOf": [several["items"], several]}
 
 
 class ByKind:

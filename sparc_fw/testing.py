@@ -21,7 +21,7 @@ from typing_extensions import Self
 
 from sparc_fw.documents import Dataset, TrainedModel, Trajectory, frame_hash
 from sparc_fw.errors import TrainingDiverged
-from sparc_fw.explorers.base import Explorer, ExplorerOptions, by_place
+from sparc_fw.explorers.base import Explorer, Replica, TimedOptions
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError
 from sparc_fw.potentials.base import Evaluator, Potential, PotentialOptions, Progress
 
@@ -196,7 +196,7 @@ class BlurredMorsePotential(Potential[BlurredMorseOptions]):
         raise NotImplementedError("the blurred Morse potential is for the random walk only")
 
 
-class RandomWalkOptions(ExplorerOptions):
+class RandomWalkOptions(TimedOptions):
     """Options of the random walk."""
 
     kind: Literal["random_walk"] = "random_walk"
@@ -213,23 +213,14 @@ class RandomWalkExplorer(Explorer[RandomWalkOptions]):
 
     Options = RandomWalkOptions
 
-    def explore(
-        self,
-        start: Atoms,
-        potential: Potential[Any],
-        models: Sequence[Path],
-        iteration: int,
-        replica: int,
-        seed: int,
-        directory: Path,
-        progress: Progress,
-    ) -> Trajectory:
+    def explore(self, replica: Replica) -> Trajectory:
         """Walk."""
         time.sleep(self.options.seconds)
-        frames = round(by_place(self.options.duration_ps, iteration) * 1000 / self.options.frame_every_fs)
+        start = replica.start
+        frames = round(self.options.planned_ps(replica.iteration) * 1000 / self.options.frame_every_fs)
         if self.options.explode:
             frames //= 2
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(replica.seed)
         steps = rng.normal(scale=self.options.step_A, size=(frames, len(start), 3))
         steps[0] = 0.0
         return Trajectory(

@@ -75,6 +75,8 @@ def _place(location: Sequence[str | int], values: Any) -> Place:
         last = count == len(location)
         if isinstance(here, dict) and step == here.get("kind") and (not last or step not in here):
             continue
+        if isinstance(here, dict) and isinstance(step, int):
+            continue  # one entry that stands without the list around it
         place.append(step)
         inside = (isinstance(here, dict) and step in here) or (isinstance(here, list) and isinstance(step, int))
         here = here[step] if inside else None

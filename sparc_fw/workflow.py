@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ase import Atoms
@@ -74,21 +75,32 @@ def build_iteration(store: Store, campaign: Campaign, iteration: int) -> list[Fi
         make_firework(TrainTask(), name, iteration, "train", f"member {m}", "train", parents=labels, member=m)
         for m in range(campaign.committee)
     ]
-    explores: list[Firework] = []
-    for system in campaign.systems:
-        for of_system in range(campaign.explorer.replicas):
-            replica = len(explores)
-            explores.append(
-                make_firework(
-                    ExploreTask(), name, iteration, "explore", f"replica {replica}", "explore", parents=trains,
-                    replica=replica, replica_of_system=of_system, system=system.name,
-                )
-            )  # fmt: skip
+    explores = [
+        make_firework(
+            ExploreTask(), name, iteration, "explore", item, "explore", parents=trains, replica=replica, **place
+        )
+        for replica, (item, place) in enumerate(_replicas(campaign))
+    ]  # fmt: skip
     validate = make_firework(ValidateTask(), name, iteration, "validate", "", "select", parents=trains)
     select = make_firework(
         SelectTask(), name, iteration, "select", "", "select", parents=[*explores, validate], replicas=len(explores)
     )
     return [*labels, *trains, *explores, validate, select]
+
+
+def _replicas(campaign: Campaign) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What names each replica of an iteration, and its place among explorers and systems."""
+    replica = 0
+    for system in campaign.systems:
+        for index, options in enumerate(campaign.explorer):
+            for of_system in range(options.replicas if options.explores(system.name) else 0):
+                item = f"replica {replica}"
+                if len(campaign.explorer) > 1:
+                    item += f" {options.title}"
+                if len(campaign.systems) > 1:
+                    item += f" {system.name}"
+                yield item, {"explorer": index, "replica_of_system": of_system, "system": system.name}
+                replica += 1
 
 
 def _label_fireworks(store: Store, campaign: Campaign, iteration: int) -> list[Firework]:

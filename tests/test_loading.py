@@ -80,6 +80,16 @@ BAD = {
     "misspelt key of a source": (set_at("start", 0, "frist")(1.0), ["start[0].frist: no such key", "'first'"]),
     "misspelt key of a system": (set_at("systems", 0, "chrage")(1), ["systems[0].chrage", "'charge'"]),
     "misspelt kind": (set_at("labeler", "kind")("pycsf"), ["labeler", "found 'pycsf'", "pyscf, xtb", "'pyscf'?"]),
+    "misspelt key of the second explorer": (
+        set_at("explorer")([{"kind": "ase_md"}, {"kind": "ase_md", "name": "b", "timestep": 0.5}]),
+        ["explorer[1].timestep: no such key", "'timestep_fs'"],
+    ),
+    "two explorers of one name": (
+        set_at("explorer")([{"kind": "ase_md"}] * 2),
+        ["explorer: found ['ase_md', 'ase_md']", "give them names"],
+    ),
+    "explorer of no system": (set_at("explorer", "systems")(["water"]), ["'ase_md': systems: found 'water'", "nh3bh3"]),
+    "no explorer": (set_at("explorer")([]), ["explorer: found [], expected"]),
     "no kind": (set_at("explorer")({"replicas": 2}), ["explorer", "'kind'"]),
     "wrong type": (
         set_at("committee")("four"),
@@ -186,8 +196,8 @@ def test_colvars_from_a_file(tmp_path: Path) -> None:
     campaign = values["fws"][0]["spec"]["_tasks"][0]["campaign"]
     campaign["explorer"]["colvars_file"] = "bias.in"
     loaded = parse_campaign(campaign, tmp_path)
-    assert loaded.campaign.as_dict()["explorer"]["colvars"] == text
-    assert loaded.campaign.as_dict()["explorer"]["colvars_file"] is None
+    assert loaded.campaign.as_dict()["explorer"][0]["colvars"] == text
+    assert loaded.campaign.as_dict()["explorer"][0]["colvars_file"] is None
     campaign["explorer"]["colvars"] = text
     with pytest.raises(InputError, match=r"explorer.colvars_file: found it beside explorer.colvars"):
         parse_campaign(campaign, tmp_path)

@@ -19,6 +19,7 @@ from ase import Atoms
 
 from sparc_fw.backend import find_command
 from sparc_fw.child_process import clean_environment
+from sparc_fw.explorers.base import Replica
 from sparc_fw.explorers.lammps import COLVARS, INPUT, LOG, STRUCTURE, LAMMPSExplorer, LAMMPSOptions
 from sparc_fw.explorers.lammps_command import lammps_command
 from sparc_fw.potentials.deepmd import DeepMDPotential
@@ -82,7 +83,9 @@ def main(model: Path) -> None:
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
             library, hand = Path(one), Path(two)
             started = time.perf_counter()
-            found = explorer.explore(ammonia_borane(), potential, [model], 0, 0, 1, library, lambda *_: None)
+            found = explorer.explore(
+                Replica(ammonia_borane(), potential, [model], 0, 0, 1, library, lambda done, total: None)
+            )
             wall["library"].append(time.perf_counter() - started)
             if found.ended != "completed":
                 raise SystemExit(f"the run ended early: {found.ended}")

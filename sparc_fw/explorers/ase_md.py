@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms, units
@@ -16,12 +14,11 @@ from ase.md.verlet import VelocityVerlet
 
 from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
-from sparc_fw.explorers.base import Explorer
+from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.md import MDOptions, plan
 from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.isolation import describe_isolation
 from sparc_fw.geometry.overlap import describe_overlap
-from sparc_fw.potentials.base import Potential, Progress
 
 
 class ASEOptions(MDOptions):
@@ -42,26 +39,17 @@ class ASEExplorer(Explorer[ASEOptions]):
         if self.options.confine is not None:
             self.options.confine.check("explorer: confine", len(structure))
 
-    def explore(
-        self,
-        start: Atoms,
-        potential: Potential[Any],
-        models: Sequence[Path],
-        iteration: int,
-        replica: int,
-        seed: int,
-        directory: Path,
-        progress: Progress,
-    ) -> Trajectory:
+    def explore(self, replica: Replica) -> Trajectory:
         """Run one replica with the first model of the committee; a run of n steps computes forces n + 1 times."""
         started = time.perf_counter()
-        run = plan(self.options, iteration, replica)
+        run = plan(self.options, replica)
+        start, progress = replica.start, replica.progress
         atoms = start.copy()
         confine = self.options.confine
         if confine is not None:
             atoms.set_constraint(SoftSphere(confine.around, confine.radius_A, confine.stiffness_eV_A2))
-        atoms.calc = potential.calculator(models[0])
-        dynamics = self._dynamics(atoms, run.temperature, np.random.default_rng(seed))
+        atoms.calc = replica.potential.calculator(replica.models[0])
+        dynamics = self._dynamics(atoms, run.temperature, np.random.default_rng(replica.seed))
         kept: list[tuple[int, np.ndarray, float, float, float]] = []
         step, ended = 0, self._trouble(atoms, atoms.get_forces(md=True), closest=True)
         while True:

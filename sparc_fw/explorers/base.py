@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from ase import Atoms
 from pydantic import Field
+from typing_extensions import Self
 
 from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import Trajectory
@@ -18,12 +20,38 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class ExplorerOptions(Options):
-    """Options that every molecular-dynamics explorer has; a list is taken entry by entry, the last one repeats."""
+    """Options that every explorer has."""
 
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]{1,40}$")
+    """What it is called beside others of the campaign; where unset, its kind."""
+    systems: list[str] | None = Field(None, min_length=1)
+    """The systems that it explores; where unset, all."""
     replicas: int = Field(1, ge=1)
-    """Independent runs per iteration, each a Firework of its own."""
+    """Independent runs per system and iteration, each a Firework of its own."""
     starts: list[Literal["structure", "start_frames"]] = Field(["structure"], min_length=1)
     """Where replicas begin, by replica: the system's structure, or a start frame drawn at random."""
+
+    @property
+    def title(self) -> str:
+        """The name, or the kind where it has none."""
+        return self.name or self.kind
+
+    def explores(self, system: str) -> bool:
+        """Whether a system is among those that it explores."""
+        return self.systems is None or system in self.systems
+
+    def planned_ps(self, iteration: int) -> float:
+        """Time that a replica simulates, ps; 0 for what is no dynamics."""
+        return 0.0
+
+    def lasting(self, ps: float) -> Self:
+        """The same with replicas of another length, to find out what a picosecond costs."""
+        return self
+
+
+class TimedOptions(ExplorerOptions):
+    """Options of everything that runs in time; a list is taken entry by entry, the last one repeats."""
+
     duration_ps: list[Positive] = Field([1.0], min_length=1)
     """Length of each run by iteration, ps."""
     timestep_fs: float = Field(0.5, gt=0)
@@ -33,26 +61,54 @@ class ExplorerOptions(Options):
     frame_every_fs: float = Field(5.0, gt=0)
     """Time between frames that are kept and judged, fs."""
 
+    def planned_ps(self, iteration: int) -> float:
+        """Time that a replica simulates, ps."""
+        return by_place(self.duration_ps, iteration)
+
+    def lasting(self, ps: float) -> Self:
+        """The same with runs of another length."""
+        return self.model_copy(update={"duration_ps": [ps]})
+
 
 ExplorerOptionsType = TypeVar("ExplorerOptionsType", bound=ExplorerOptions)
 
 
+@dataclass(frozen=True)
+class Replica:
+    """One run of an explorer, and all that it may use.
+
+    Attributes
+    ----------
+    start : Atoms
+        Where it begins; ``info`` names system, charge and spin.
+    models : sequence of Path
+        The committee's files, first member first.
+    iteration, number : int
+        Its place: the iteration, and which of the explorer's replicas of this system it is.
+    seed : int
+        All its random choices derive from it.
+    directory : Path
+        Empty; what the engine writes goes there.
+    progress : callable
+        Told (done, total) along the way.
+    """
+
+    start: Atoms
+    potential: Potential[Any]
+    models: Sequence[Path]
+    iteration: int
+    number: int
+    seed: int
+    directory: Path
+    progress: Progress
+
+
 class Explorer(Backend[ExplorerOptionsType]):
-    """Runs dynamics with a trained potential."""
+    """Looks for configurations with a trained potential."""
 
     @abstractmethod
-    def explore(
-        self,
-        start: Atoms,
-        potential: Potential[Any],
-        models: Sequence[Path],
-        iteration: int,
-        replica: int,
-        seed: int,
-        directory: Path,
-        progress: Progress,
-    ) -> Trajectory:
-        """Run one replica with the first model of the committee, in `directory`.
+    def explore(self, replica: Replica) -> Trajectory:
+        """Run one replica.
 
         A run that blows up is not an error: the trajectory up to there comes back, and ``ended`` says why.
 

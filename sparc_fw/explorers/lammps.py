@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -18,7 +18,7 @@ from sparc_fw.child_process import clean_environment, last_lines, run_child
 from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import InputError, MissingDependency, StageFailed
-from sparc_fw.explorers.base import Explorer
+from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.colvars import check_colvars, read_colvars, with_units
 from sparc_fw.explorers.lammps_command import lammps_command, lammps_packages
 from sparc_fw.explorers.lammps_files import (
@@ -31,7 +31,6 @@ from sparc_fw.explorers.lammps_files import (
     write_structure,
 )
 from sparc_fw.explorers.md import MDOptions, Plan, engine_seeds, plan, until_apart
-from sparc_fw.potentials.base import Potential, Progress
 
 INPUT = "in.lammps"
 STRUCTURE = "start.data"
@@ -114,25 +113,16 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         if done.returncode != 0 or words:
             raise InputError(f"explorer.colvars: LAMMPS refuses it: {'; '.join(words) or last_lines(done.stdout, 5)}")
 
-    def explore(
-        self,
-        start: Atoms,
-        potential: Potential[Any],
-        models: Sequence[Path],
-        iteration: int,
-        replica: int,
-        seed: int,
-        directory: Path,
-        progress: Progress,
-    ) -> Trajectory:
+    def explore(self, replica: Replica) -> Trajectory:
         """Run one replica with the first model of the committee."""
         started = time.perf_counter()
         executable, variables = lammps_command(self.settings.lmp_command)
-        run = plan(self.options, iteration, replica)
-        pair = potential.lammps_lines(models[0], elements_in(start))
+        run = plan(self.options, replica)
+        start, directory, progress = replica.start, replica.directory, replica.progress
+        pair = replica.potential.lammps_lines(replica.models[0], elements_in(start))
         write_structure(start, directory / STRUCTURE)
         (directory / COLVARS).write_text(self.bias(start))
-        (directory / INPUT).write_text("\n".join(self.input_lines(start, pair, run, seed)) + "\n")
+        (directory / INPUT).write_text("\n".join(self.input_lines(start, pair, run, replica.seed)) + "\n")
         size = 0
 
         def watch() -> None:

@@ -8,12 +8,12 @@ import numpy as np
 from pydantic import model_validator
 
 from sparc_fw.documents import Trajectory
-from sparc_fw.explorers.base import ExplorerOptions, Positive, by_place
+from sparc_fw.explorers.base import Positive, Replica, TimedOptions, by_place
 from sparc_fw.geometry.confinement import Confinement
 from sparc_fw.geometry.isolation import describe_isolation, nearest_neighbours
 
 
-class MDOptions(ExplorerOptions):
+class MDOptions(TimedOptions):
     """Options of plain molecular dynamics."""
 
     friction_per_ps: Positive = 10.0
@@ -51,11 +51,11 @@ class Plan:
     temperature: float
 
 
-def plan(options: MDOptions, iteration: int, replica: int) -> Plan:
+def plan(options: MDOptions, replica: Replica) -> Plan:
     """Steps, steps between frames and temperature of a run."""
     every = max(1, round(options.frame_every_fs / options.timestep_fs))
-    steps = round(by_place(options.duration_ps, iteration) * 1000 / options.timestep_fs)
-    return Plan(steps, every, by_place(options.temperature_K, replica))
+    steps = round(options.planned_ps(replica.iteration) * 1000 / options.timestep_fs)
+    return Plan(steps, every, by_place(options.temperature_K, replica.number))
 
 
 def until_apart(trajectory: Trajectory, within: float | None) -> Trajectory:

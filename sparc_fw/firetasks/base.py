@@ -12,7 +12,6 @@ from fireworks import FiretaskBase, FWAction, LaunchPad
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.errors import StageFailed
-from sparc_fw.explorers.base import Explorer
 from sparc_fw.labelers.base import Labeler
 from sparc_fw.potentials.base import Potential
 from sparc_fw.registry import Group, backend_classes
@@ -104,12 +103,6 @@ class CampaignTask(FiretaskBase):
         """The campaign's potential."""
         potential: Potential[Any] = make_backend("potential", self.campaign.potential, self.settings)
         return potential
-
-    @cached_property
-    def explorer(self) -> Explorer[Any]:
-        """The campaign's explorer."""
-        explorer: Explorer[Any] = make_backend("explorer", self.campaign.explorer, self.settings)
-        return explorer
 
     @cached_property
     def selector(self) -> Selector[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -12,7 +13,8 @@ from fireworks import FWAction
 from sparc_fw.dataset import training_labels
 from sparc_fw.documents import Exploration
 from sparc_fw.errors import StageFailed
-from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.explorers.base import Explorer, ExplorerOptions, Replica
+from sparc_fw.firetasks.base import CampaignTask, make_backend
 from sparc_fw.geometry.build import structure_of
 from sparc_fw.potentials.committee import force_deviation
 from sparc_fw.seeds import derive_seed
@@ -41,15 +43,19 @@ class ExploreTask(CampaignTask):
             for model in self.store.committee(self.campaign_id, self.iteration)
         ]
         seed = derive_seed(self.campaign.seed, self.iteration, "explore", replica)
-        trajectory = self.explorer.explore(
-            start=self._start(replica, seed),
-            potential=self.potential,
-            models=models,
-            iteration=self.iteration,
-            replica=self.spec["replica_of_system"],
-            seed=seed,
-            directory=Path.cwd(),
-            progress=self.progress_reporter("explore", replica),
+        options = self.campaign.explorer[int(self.spec["explorer"])]
+        explorer: Explorer[Any] = make_backend("explorer", options, self.settings)
+        trajectory = explorer.explore(
+            Replica(
+                start=self._start(options, seed),
+                potential=self.potential,
+                models=models,
+                iteration=self.iteration,
+                number=int(self.spec["replica_of_system"]),
+                seed=seed,
+                directory=Path.cwd(),
+                progress=self.progress_reporter("explore", replica),
+            )
         )
         clock = time.perf_counter()
         deviation = force_deviation([self.potential.load(model) for model in models], trajectory)
@@ -57,21 +63,24 @@ class ExploreTask(CampaignTask):
             campaign_id=self.campaign_id,
             iteration=self.iteration,
             replica=replica,
+            explorer=options.title,
             trajectory=trajectory,
             deviation=deviation,
+            planned_ps=options.planned_ps(self.iteration),
             seed=seed,
             seconds_deviation=time.perf_counter() - clock,
         )
 
-    def _start(self, replica: int, seed: int) -> Atoms:
+    def _start(self, options: ExplorerOptions, seed: int) -> Atoms:
         """The frame that this replica begins from, as `ExplorerOptions.starts` says."""
         system = self.spec["system"]
-        starts = self.campaign.explorer.starts
-        kind = starts[int(self.spec["replica_of_system"]) % len(starts)]
+        kind = options.starts[int(self.spec["replica_of_system"]) % len(options.starts)]
         if kind == "structure":
             return structure_of(self.campaign, self.store.campaign_files(self.campaign_id), system)
         labels = training_labels(self.store, self.campaign_id, 0)[0]
         candidates = [label.frame for label in labels if label.frame.info["system"] == system]
         if not candidates:
-            raise StageFailed(f"explorer.starts: no start frame of system {system!r} has a good label to begin from")
+            raise StageFailed(
+                f"explorer {options.title!r}, starts: no start frame of {system!r} has a good label to begin from"
+            )
         return candidates[int(np.random.default_rng(seed).integers(len(candidates)))]

@@ -59,7 +59,7 @@ class SelectTask(CampaignTask):
         return self._selection(choice, outcome, explorations)
 
     def _conclude(self, choice: Choice, explorations: list[Exploration], spent: int) -> Outcome:
-        planned = sum(self._planned_ps() for _ in explorations)
+        planned = sum(exploration.planned_ps for exploration in explorations)
         survived = sum(float(e.trajectory.times[-1]) / 1000 if len(e.trajectory) else 0.0 for e in explorations)
         record = self.store.campaign_record(self.campaign_id)
         earlier = [r for r in self.store.selection_records(self.campaign_id) if r["iteration"] < self.iteration]
@@ -76,10 +76,6 @@ class SelectTask(CampaignTask):
             self.campaign.convergence,
             self.campaign.budget,
         )
-
-    def _planned_ps(self) -> float:
-        durations = self.campaign.explorer.duration_ps
-        return durations[min(self.iteration, len(durations) - 1)]
 
     def _selection(self, choice: Choice, outcome: Outcome, explorations: list[Exploration]) -> Selection:
         deviations = np.array([frame.deviation for frame in choice.frames])

@@ -39,12 +39,20 @@ def schema() -> dict[str, Any]:
 
 def test_schema_has_every_backend_with_all_its_keys(schema: dict[str, Any]) -> None:
     for group in ("labeler", "potential", "explorer", "selector"):
-        mapping = schema["properties"][group]["discriminator"]["mapping"]
+        section = schema["properties"][group]
+        one = section["anyOf"][0] if group == "explorer" else section
+        mapping = one["discriminator"]["mapping"]
         for kind, backend in backend_classes(group).items():
             part = schema["$defs"][mapping[kind].rpartition("/")[2]]
             assert set(part["properties"]) == set(backend.Options.model_fields)
             assert part["additionalProperties"] is False
             assert "kind" in part["required"]
+
+
+def test_schema_has_one_explorer_or_several(schema: dict[str, Any]) -> None:
+    one, several = schema["properties"]["explorer"]["anyOf"]
+    assert several["type"] == "array"
+    assert several["items"] == one
 
 
 def test_schema_describes_every_key(schema: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from ase.calculators.morse import MorsePotential
 
 from sparc_fw.documents import Dataset, TrainedModel, Trajectory
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
+from sparc_fw.explorers.base import Replica
 from sparc_fw.geometry.isolation import nearest_neighbours
 from sparc_fw.potentials.base import Evaluator, Potential, PotentialOptions, Progress
 from sparc_fw.settings import Settings
@@ -67,7 +68,7 @@ class Known(Potential[PotentialOptions]):
 def run(calculator: Calculator, start: Atoms | None = None, **options: object) -> Trajectory:
     explorer = ASEExplorer(ASEOptions.model_validate({"duration_ps": [0.05]} | options), Settings())
     frame = ammonia_borane() if start is None else start
-    return explorer.explore(frame, Known(calculator), [Path("none")], 0, 0, 5, Path(), ignore_progress)
+    return explorer.explore(Replica(frame, Known(calculator), [Path("none")], 0, 0, 5, Path(), ignore_progress))
 
 
 @pytest.mark.parametrize("ensemble", ["nve", "langevin"])

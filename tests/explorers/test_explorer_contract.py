@@ -11,7 +11,7 @@ import pytest
 
 from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
-from sparc_fw.explorers.base import Explorer
+from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.lammps import LAMMPSExplorer, LAMMPSOptions
 from sparc_fw.settings import Settings
 from trained_models import ammonia_borane, ignore_progress, small_potential
@@ -47,7 +47,9 @@ def explore(make: Make, models: list[Path], tmp_path: Path) -> Callable[..., Tra
         explorer = make(**({"duration_ps": [0.1], "timestep_fs": 0.5, "frame_every_fs": 5.0} | options))
         start = ammonia_borane()
         explorer.check(start)
-        return explorer.explore(start, small_potential(), models, iteration, replica, seed, folder, ignore_progress)
+        return explorer.explore(
+            Replica(start, small_potential(), models, iteration, replica, seed, folder, ignore_progress)
+        )
 
     return run
 

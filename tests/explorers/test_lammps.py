@@ -12,6 +12,7 @@ from ase import Atoms
 from sparc_fw.child_process import clean_environment
 from sparc_fw.documents import Trajectory
 from sparc_fw.errors import InputError, StageFailed
+from sparc_fw.explorers.base import Replica
 from sparc_fw.explorers.colvars import check_colvars, read_colvars, with_units
 from sparc_fw.explorers.lammps import COLVARS, STRUCTURE, LAMMPSExplorer, LAMMPSOptions
 from sparc_fw.explorers.lammps_command import lammps_command
@@ -39,7 +40,7 @@ def explorer(**options: object) -> LAMMPSExplorer:
 
 def run(models: list[Path], folder: Path, start: Atoms | None = None, **options: object) -> Trajectory:
     frame = ammonia_borane() if start is None else start
-    return explorer(**options).explore(frame, small_potential(), models, 0, 0, 3, folder, ignore_progress)
+    return explorer(**options).explore(Replica(frame, small_potential(), models, 0, 0, 3, folder, ignore_progress))
 
 
 @pytest.mark.parametrize(

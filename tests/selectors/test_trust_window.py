@@ -32,7 +32,7 @@ def exploration(deviation: list[float], bonds: list[float] | None = None, replic
         info={"system": "N2", "charge": 0, "spin": 0},
         steps=20 * len(lengths),
     )
-    return Exploration("test", 0, replica, trajectory, np.array(deviation), seed=1)
+    return Exploration("test", 0, replica, "walk", trajectory, np.array(deviation), planned_ps=1.0, seed=1)
 
 
 def select(*explorations: Exploration, labelled: tuple[Atoms, ...] = (), limit: int = 99, **options: Any) -> Choice:

@@ -247,6 +247,42 @@ def test_a_run_that_dies_early_is_not_converged(store: Store, launchpad: LaunchP
     assert "50 % of the time was survived" in status["sentence"]
 
 
+def test_several_explorers_and_systems_side_by_side(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    systems = [
+        {"name": "h3", "structure": "trimer.xyz", "spin": 1},
+        {"name": "cation", "structure": "trimer.xyz", "charge": 1},
+    ]
+    explorers = [
+        {"kind": "random_walk", "duration_ps": [0.5], "replicas": 2, "systems": ["h3"], "name": "short"},
+        {"kind": "random_walk", "duration_ps": [1.0]},
+    ]
+    # Labels of the cation are those of the radical: what this potential says does not depend on the charge.
+    campaign = load(systems=systems, explorer=explorers, test=None, budget={"labels": 60, "iterations": 2})
+    submit(store, launchpad, campaign)
+    work()
+    status = campaign_status(store, launchpad, "trimer")
+    assert status["state"] == "completed"
+    assert sorted(fw["name"] for fw in fireworks_of(launchpad, stage="explore", iteration=0)) == [
+        "trimer 000 explore replica 0 short h3",
+        "trimer 000 explore replica 1 short h3",
+        "trimer 000 explore replica 2 random_walk h3",
+        "trimer 000 explore replica 3 random_walk cation",
+    ]
+    explored = [store.exploration("trimer", 0, replica) for replica in range(4)]
+    found = [
+        (e.explorer, e.planned_ps, e.trajectory.info["system"], e.trajectory.info["charge"]) for e in explored if e
+    ]
+    assert found == [
+        ("short", 0.5, "h3", 0),
+        ("short", 0.5, "h3", 0),
+        ("random_walk", 1.0, "h3", 0),
+        ("random_walk", 1.0, "cation", 1),
+    ]
+    assert "all of 3.0 ps survived" in status["iterations"][0]["sentence"]
+
+
 def test_chapters_are_one_campaign(
     store: Store, launchpad: LaunchPad, load: Loader, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:

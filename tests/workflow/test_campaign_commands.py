@@ -169,7 +169,7 @@ def test_plan_counts_what_the_campaign_then_takes(
 def test_hours_follow_from_the_costs(load: Loader) -> None:
     campaign = load(potential={"kind": "blurred_morse", "steps": 1000}).campaign
     plan = Plan(labels=[20, 10], test_labels=15, fireworks=0)
-    costs = Costs(start=100.0, label=2.0, train=(5.0, 0.01), explore=(1.0, 10.0))
+    costs = Costs(start=100.0, label=2.0, train=(5.0, 0.01), explore=[(1.0, 10.0)])
     found = hours(plan, costs, campaign, 2, Settings())
     seconds = {stage: round(3600 * value, 6) for stage, value in found.items()}
     # Two workers: 45 labels, two rounds for three members of 1,000 steps, one round for two replicas of 1 ps.
