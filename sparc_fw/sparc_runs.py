@@ -184,7 +184,7 @@ def _explorer(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[NotCarri
     nve = str(_option(options, "md_simulation.ensemble", "NVT")).upper() == "NVE"
     explorer: dict[str, Any] = {
         "kind": "lammps",
-        "ensemble": "nve" if nve else "nvt" if thermostat.startswith("nose") else "langevin",
+        "ensemble": "nve" if nve else "nose_hoover" if thermostat.startswith("nose") else "langevin",
         "replicas": _option(options, "deepmd_setup.multiple_run", 1),
         "temperature_K": [float(_option(options, "md_simulation.temperature", 300))],
         "timestep_fs": stated,

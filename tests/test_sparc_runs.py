@@ -62,7 +62,7 @@ def test_dynamics_last_as_long_as_they_really_did(run: SparcRun) -> None:
     assert explorer["timestep_fs"] == 0.5
     assert explorer["duration_ps"] == [pytest.approx(0.98227, abs=1e-5)]
     assert explorer["frame_every_fs"] == pytest.approx(40 * 0.5 * 0.0982269, abs=1e-3)
-    assert (explorer["ensemble"], explorer["temperature_K"], explorer["replicas"]) == ("nvt", [320.0], 2)
+    assert (explorer["ensemble"], explorer["temperature_K"], explorer["replicas"]) == ("nose_hoover", [320.0], 2)
     note = next(note for note in run.not_carried if note.option == "input.yaml: deepmd_setup.timestep_fs")
     assert "0.5 fs ran at 0.0491 fs" in note.why
 

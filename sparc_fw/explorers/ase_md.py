@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
-from ase import Atoms, units
-from ase.md.langevin import Langevin
+from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.md.md import MolecularDynamics
-from ase.md.velocitydistribution import Stationary, ZeroRotation
-from ase.md.verlet import VelocityVerlet
+from ase.optimize import BFGS
 
 from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
+from sparc_fw.errors import InputError
+from sparc_fw.explorers.ase_integrators import Ensemble, draw_velocities, integrator
 from sparc_fw.explorers.base import Explorer, Replica
-from sparc_fw.explorers.md import MDOptions, plan
+from sparc_fw.explorers.bias import check_biases, held
+from sparc_fw.explorers.bias_plumed import plumed_text
+from sparc_fw.explorers.md import RELAX_STEPS, RELAXED, MDOptions, Plan, plan
+from sparc_fw.explorers.plumed import biased, input_lines, kernel_problem, try_input, working_in
+from sparc_fw.explorers.plumed_series import plumed_series
 from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.isolation import describe_isolation
 from sparc_fw.geometry.overlap import describe_overlap
@@ -24,9 +30,36 @@ from sparc_fw.geometry.overlap import describe_overlap
 class ASEOptions(MDOptions):
     """Options of dynamics by ASE."""
 
+    text_files: ClassVar[dict[str, str]] = {"plumed_file": "plumed"}
+
     kind: Literal["ase_md"] = "ase_md"
-    ensemble: Literal["nve", "langevin"] = "langevin"
-    """Constant energy (velocity Verlet) or constant temperature (Langevin)."""
+    ensemble: Ensemble = "langevin"
+    """Constant energy (velocity Verlet), constant temperature (Langevin, a Nosé-Hoover chain, Bussi's rescaling), or
+    constant pressure, too, the cell scaled (npt) or free (npt_cell)."""
+    plumed: str = ""
+    """PLUMED input, atoms numbered from 1, in the units that it names or PLUMED's own; empty for none."""
+    plumed_file: str | None = None
+    """A file with the PLUMED input, relative to the campaign file, instead of the text."""
+
+
+@dataclass
+class _Record:
+    """What is kept of a run."""
+
+    steps: list[int] = field(default_factory=list)
+    positions: list[np.ndarray] = field(default_factory=list)
+    cells: list[np.ndarray] = field(default_factory=list)
+    temperature: list[float] = field(default_factory=list)
+    potential: list[float] = field(default_factory=list)
+    kinetic: list[float] = field(default_factory=list)
+
+    def keep(self, step: int, atoms: Atoms, energy: float) -> None:
+        self.steps.append(step)
+        self.positions.append(atoms.positions.copy())
+        self.cells.append(atoms.cell.array.copy())
+        self.temperature.append(atoms.get_temperature())
+        self.potential.append(energy)
+        self.kinetic.append(float(atoms.get_kinetic_energy()))
 
 
 class ASEExplorer(Explorer[ASEOptions]):
@@ -34,69 +67,135 @@ class ASEExplorer(Explorer[ASEOptions]):
 
     Options: ClassVar[type[ASEOptions]] = ASEOptions
 
+    def missing(self) -> list[str]:
+        """Say so where PLUMED is asked for and cannot run."""
+        problem = kernel_problem() if self.options.plumed or self.options.bias else None
+        return [] if problem is None else [problem]
+
     def check(self, structure: Atoms) -> None:
-        """Raise `InputError` where the sphere's centre is made of atoms that do not exist."""
-        if self.options.confine is not None:
-            self.options.confine.check("explorer: confine", len(structure))
+        """Raise `InputError` where a sphere or a variable is made of atoms that do not exist, or PLUMED refuses."""
+        options = self.options
+        if options.confine is not None:
+            options.confine.check("explorer: confine", len(structure))
+        check_biases(options.bias, len(structure))
+        if options.ensemble.startswith("npt") and structure.cell.rank < 3:
+            raise InputError(f"ensemble: found {options.ensemble} for a structure without a cell, expected a crystal")
+        if options.plumed and options.bias:
+            raise InputError("plumed: found it beside 'bias', expected one of them: each has units of its own")
+        every = max(1, round(options.frame_every_fs / options.timestep_fs))
+        lines = self._plumed_lines(replica=0, every=every)
+        if lines:
+            try_input(lines, structure, options.timestep_fs, options.temperature_K[0])
+
+    def _plumed_lines(self, replica: int, every: int) -> list[str]:
+        text = plumed_text(self.options.bias, self.options.timestep_fs, replica, every) or self.options.plumed
+        return input_lines(text)
 
     def explore(self, replica: Replica) -> Trajectory:
         """Run one replica with the first model of the committee; a run of n steps computes forces n + 1 times."""
         started = time.perf_counter()
         run = plan(self.options, replica)
-        start, progress = replica.start, replica.progress
-        atoms = start.copy()
+        rng = np.random.default_rng(replica.seed)
+        atoms = replica.start.copy()
         confine = self.options.confine
         if confine is not None:
             atoms.set_constraint(SoftSphere(confine.around, confine.radius_A, confine.stiffness_eV_A2))
-        atoms.calc = replica.potential.calculator(replica.models[0])
-        dynamics = self._dynamics(atoms, run.temperature, np.random.default_rng(replica.seed))
-        kept: list[tuple[int, np.ndarray, float, float, float]] = []
-        step, ended = 0, self._trouble(atoms, atoms.get_forces(md=True), closest=True)
+        calculator = replica.potential.calculator(replica.models[0])
+        lines = self._plumed_lines(replica.number, run.every)
+        with working_in(replica.directory):
+            ended = self._prepare(atoms, calculator, run, replica.number, rng)
+            atoms.calc = self._biased(calculator, lines, atoms, run)
+            record, step, ended = self._run(atoms, calculator, run, rng, replica, ended)
+            # PLUMED writes the end of its files when it is let go.
+            atoms.calc = None
+        return self._trajectory(replica, record, step, ended, lines, started)
+
+    def _biased(self, calculator: Calculator, lines: list[str], atoms: Atoms, run: Plan) -> Calculator:
+        if not lines:
+            return calculator
+        return biased(calculator, lines, atoms, self.options.timestep_fs, run.temperature)
+
+    def _prepare(
+        self, atoms: Atoms, calculator: Calculator, run: Plan, number: int, rng: np.random.Generator
+    ) -> str | None:
+        """Relax, draw velocities, equilibrate; tells why the run cannot go on, or None."""
+        atoms.calc = calculator
+        if self.options.relax:
+            BFGS(atoms, logfile=None).run(fmax=RELAXED, steps=RELAX_STEPS)
+        draw_velocities(atoms, run.temperature, rng)
+        if not run.equilibrate:
+            return None
+        rest = plumed_text(held(self.options.bias), self.options.timestep_fs, number, run.every, "EQUILIBRATION")
+        atoms.calc = self._biased(calculator, input_lines(rest), atoms, run)
+        dynamics = self._dynamics(atoms, run, rng)
+        ended = self._trouble(atoms, atoms.get_forces(md=True), closest=True)
+        for step in range(1, run.equilibrate + 1):
+            if ended is not None:
+                return f"{ended}, while it equilibrated"
+            ended = self._trouble(atoms, dynamics.step(), closest=step % run.every == 0)
+        return ended
+
+    def _run(
+        self,
+        atoms: Atoms,
+        calculator: Calculator,
+        run: Plan,
+        rng: np.random.Generator,
+        replica: Replica,
+        ended: str | None,
+    ) -> tuple[_Record, int, str | None]:
+        """The frames, the steps that were made, and why there were no more (None: all were)."""
+        dynamics, record, step = self._dynamics(atoms, run, rng), _Record(), 0
+        forces = atoms.get_forces(md=True)
+        ended = ended or self._trouble(atoms, forces, closest=True)
         while True:
             # A frame that ended the run is kept only where it can be judged: positions that are numbers.
             if step % run.every == 0 and np.isfinite(atoms.positions).all():
-                potential_energy = float(atoms.get_potential_energy())
-                kinetic_energy = float(atoms.get_kinetic_energy())
-                kept.append((step, atoms.positions.copy(), atoms.get_temperature(), potential_energy, kinetic_energy))
-                progress(step, run.steps)
+                record.keep(step, atoms, float(calculator.results["energy"]))
+                replica.progress(step, run.steps)
             if ended is not None or step == run.steps:
-                break
+                return record, step, None if ended is None else f"{ended} at step {step}"
             forces = dynamics.step()
             step += 1
             ended = self._trouble(atoms, forces, closest=step % run.every == 0)
-        steps, positions, temperatures, potentials, kinetics = (np.array(column) for column in zip(*kept, strict=True))
+
+    def _dynamics(self, atoms: Atoms, run: Plan, rng: np.random.Generator) -> MolecularDynamics:
+        options = self.options
+        return integrator(
+            options.ensemble,
+            atoms,
+            options.timestep_fs,
+            run.temperature,
+            options.friction_per_ps,
+            run.pressure,
+            options.pressure_relaxation_ps,
+            rng,
+        )
+
+    def _trajectory(
+        self, replica: Replica, record: _Record, step: int, ended: str | None, lines: list[str], started: float
+    ) -> Trajectory:
+        start = replica.start
+        potentials, kinetics = np.array(record.potential), np.array(record.kinetic)
+        times = np.array(record.steps) * self.options.timestep_fs
         return Trajectory(
             numbers=start.numbers.copy(),
-            positions=positions,
-            cells=np.repeat(start.cell.array[None], len(kept), axis=0),
-            times=steps * self.options.timestep_fs,
+            positions=np.array(record.positions),
+            cells=np.array(record.cells),
+            times=times,
             pbc=(bool(start.pbc[0]), bool(start.pbc[1]), bool(start.pbc[2])),
             info=frame_info(start),
             steps=step,
-            ended="completed" if ended is None else f"{ended} at step {step}",
+            ended="completed" if ended is None else ended,
             seconds=time.perf_counter() - started,
             series={
-                "time_fs": steps * self.options.timestep_fs,
-                "temperature_K": temperatures,
+                "time_fs": times,
+                "temperature_K": np.array(record.temperature),
                 "potential_energy_eV": potentials,
                 "total_energy_eV": potentials + kinetics,
+                **plumed_series(lines, self.options.bias, replica.directory),
             },
         )
-
-    def _dynamics(self, atoms: Atoms, kelvin: float, rng: np.random.Generator) -> MolecularDynamics:
-        """Give atoms velocities and an integrator; nothing moves or, as a molecule, turns as a whole."""
-        width = np.sqrt(atoms.get_masses() * units.kB * kelvin)
-        atoms.set_momenta(rng.normal(size=(len(atoms), 3)) * width[:, None])
-        Stationary(atoms)
-        if not atoms.pbc.any():
-            # A linear molecule has no moment of inertia about its axis, which ASE divides by before it looks.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ZeroRotation(atoms)
-        timestep = self.options.timestep_fs * units.fs
-        if self.options.ensemble == "nve":
-            return VelocityVerlet(atoms, timestep)
-        friction = self.options.friction_per_ps / (1000 * units.fs)
-        return Langevin(atoms, timestep, temperature_K=kelvin, friction=friction, rng=rng, fixcm=False)
 
     def _trouble(self, atoms: Atoms, forces: np.ndarray, closest: bool) -> str | None:
         """Why the run cannot go on, or None."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -18,7 +18,9 @@ from sparc_fw.child_process import clean_environment, last_lines, run_child
 from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import InputError, MissingDependency, StageFailed
-from sparc_fw.explorers.base import Explorer, Replica
+from sparc_fw.explorers.base import Explorer, Replica, by_place
+from sparc_fw.explorers.bias import check_biases, held
+from sparc_fw.explorers.bias_colvars import colvars_text
 from sparc_fw.explorers.colvars import check_colvars, read_colvars, with_units
 from sparc_fw.explorers.lammps_command import lammps_command, lammps_packages
 from sparc_fw.explorers.lammps_files import (
@@ -30,12 +32,21 @@ from sparc_fw.explorers.lammps_files import (
     read_thermo,
     write_structure,
 )
-from sparc_fw.explorers.md import MDOptions, Plan, engine_seeds, plan, until_apart
+from sparc_fw.explorers.lammps_input import (
+    AT_REST,
+    COLVARS,
+    DUMP,
+    INPUT,
+    PLUMED,
+    STRUCTURE,
+    Drives,
+    LAMMPSOptions,
+    lammps_input,
+)
+from sparc_fw.explorers.md import Plan, plan, until_apart
+from sparc_fw.explorers.plumed import input_lines
+from sparc_fw.explorers.plumed_series import plumed_series
 
-INPUT = "in.lammps"
-STRUCTURE = "start.data"
-COLVARS = "colvars.in"
-DUMP = "frames.bin"
 LOG = "log.lammps"
 OUTPUT = "output"
 
@@ -43,20 +54,6 @@ OUTPUT = "output"
 _UNSTABLE = re.compile(
     r"Non-numeric|Lost atoms|too large for neighbor bins|out of range atoms|non-finite|\bNaN\b", re.I
 )
-
-
-class LAMMPSOptions(MDOptions):
-    """Options of dynamics by LAMMPS."""
-
-    kind: Literal["lammps"] = "lammps"
-    ensemble: Literal["nve", "nvt", "langevin"] = "langevin"
-    """Constant energy, Nosé-Hoover or Langevin."""
-    text_files: ClassVar[dict[str, str]] = {"colvars_file": "colvars"}
-
-    colvars: str = ""
-    """COLVARS configuration in LAMMPS' units metal (Å, eV, eV/Å^2), atoms numbered from 1; empty for none."""
-    colvars_file: str | None = None
-    """A file with the COLVARS configuration, relative to the campaign file, instead of the text."""
 
 
 class LAMMPSExplorer(Explorer[LAMMPSOptions]):
@@ -70,14 +67,23 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             packages = lammps_packages(self.settings.lmp_command)
         except MissingDependency as error:
             return [str(error)]
-        if (self.options.colvars or self.options.confine is not None) and "COLVARS" not in packages:
+        options, problems = self.options, []
+        if (options.colvars or options.bias or options.confine is not None) and "COLVARS" not in packages:
             found = f"{self.settings.lmp_command}: found no package COLVARS"
-            return [f"{found}, expected it for explorer.colvars and explorer.confine"]
-        return []
+            problems.append(f"{found}, expected it for explorer.colvars, explorer.bias and explorer.confine")
+        if options.plumed and "PLUMED" not in packages:
+            found = f"{self.settings.lmp_command}: found no package PLUMED (fix plumed)"
+            problems.append(f"{found}, expected it for explorer.plumed; write the bias as explorer.bias or ")
+            problems[-1] += "explorer.colvars, take the explorer ase_md, or a LAMMPS that was built with PLUMED"
+        return problems
 
     def check(self, structure: Atoms) -> None:
         """Raise `InputError` where COLVARS refuses its text for this structure, or a cell is not one."""
         check_colvars(self.options.colvars, len(structure))
+        check_biases(self.options.bias, len(structure))
+        if self.options.ensemble.startswith("npt") and structure.cell.rank < 3:
+            found = f"ensemble: found {self.options.ensemble} for a structure without a cell"
+            raise InputError(f"{found}, expected a crystal")
         if self.options.confine is not None:
             self.options.confine.check("explorer: confine", len(structure))
         if structure.pbc.any() and structure.cell.rank < 3:
@@ -85,10 +91,17 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         if self.bias(structure):
             self._try_colvars(structure)
 
-    def bias(self, structure: Atoms) -> str:
-        """The whole COLVARS configuration, empty for none."""
-        confine = self.options.confine
-        parts = [self.options.colvars, confine.colvars(len(structure)) if confine is not None else ""]
+    def bias(self, structure: Atoms, replica: int = 0, at_rest: bool = False) -> str:
+        """The whole COLVARS configuration, empty for none; at rest, only what acts while a run equilibrates."""
+        options, confine = self.options, self.options.confine
+        biases = held(options.bias) if at_rest else options.bias
+        every = max(1, round(options.frame_every_fs / options.timestep_fs))
+        kelvin = by_place(options.temperature_K, replica)
+        parts = [
+            "" if at_rest else options.colvars,
+            colvars_text(biases, options.timestep_fs, kelvin, replica, every),
+            confine.colvars(len(structure)) if confine is not None else "",
+        ]
         return with_units("\n".join(part for part in parts if part)) if any(parts) else ""
 
     def _try_colvars(self, structure: Atoms) -> None:
@@ -121,7 +134,9 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         start, directory, progress = replica.start, replica.directory, replica.progress
         pair = replica.potential.lammps_lines(replica.models[0], elements_in(start))
         write_structure(start, directory / STRUCTURE)
-        (directory / COLVARS).write_text(self.bias(start))
+        (directory / COLVARS).write_text(self.bias(start, replica.number))
+        (directory / AT_REST).write_text(self.bias(start, replica.number, at_rest=True))
+        (directory / PLUMED).write_text("\n".join(input_lines(self.options.plumed)) + "\n")
         (directory / INPUT).write_text("\n".join(self.input_lines(start, pair, run, replica.seed)) + "\n")
         size = 0
 
@@ -144,52 +159,19 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         return trajectory
 
     def input_lines(self, start: Atoms, pair: Sequence[str], run: Plan, seed: int) -> list[str]:
-        """The LAMMPS input, units metal (ps, Å, eV, K, u)."""
-        velocity_seed, bath_seed, bias_seed = engine_seeds(seed, 3)
-        kelvin, friction = run.temperature, self.options.friction_per_ps
-        periodic = bool(start.pbc.any())
-        turning = "no" if periodic else "yes"
-        integrate = {
-            "nve": ["fix integrate all nve"],
-            "nvt": [f"fix integrate all nvt temp {kelvin!r} {kelvin!r} {1 / friction!r}"],
-            # zero: the bath pushes no molecule as a whole.
-            "langevin": [
-                "fix integrate all nve",
-                f"fix bath all langevin {kelvin!r} {kelvin!r} {1 / friction!r} {bath_seed} zero yes",
-            ],
-        }[self.options.ensemble]
-        biased = bool(self.options.colvars) or self.options.confine is not None
-        bias = [f"fix bias all colvars {COLVARS} output bias seed {bias_seed}"] if biased else []
-        return [
-            "units metal",
-            "atom_style atomic",
-            "atom_modify map array",
-            # Open boundaries that follow the atoms, but never below the start's box: a molecule has no images, however
-            # far its parts go, and LAMMPS finds no neighbours in a box that is much smaller than the cut-off.
-            f"boundary {'p p p' if periodic else 'm m m'}",
-            *(["box tilt large"] if periodic else []),
-            f"read_data {STRUCTURE}",
-            *pair,
-            "neigh_modify every 1 delay 0 check yes",
-            f"timestep {self.options.timestep_fs / 1000!r}",
-            f"velocity all create {kelvin!r} {velocity_seed} mom yes rot {turning} dist gaussian",
-            *integrate,
-            *bias,
-            "variable largest equal fmax",
-            f"fix bound all halt {min(10, run.every)} v_largest > {self.options.max_force!r} error soft",
-            "thermo_style custom step temp pe etotal",
-            f"thermo {run.every}",
-            "thermo_modify line yaml format float %.17g flush yes",
-            f"dump frames all custom {run.every} {DUMP} id xu yu zu",
-            "dump_modify frames sort id flush yes",
-            f"run {run.steps}",
-        ]
+        """The LAMMPS input."""
+        bias = Drives(
+            biased=bool(self.bias(start)),
+            at_rest=bool(self.bias(start, at_rest=True)),
+            plumed=bool(self.options.plumed),
+        )
+        return lammps_input(self.options, start, pair, run, bias, seed)
 
     def _collect(self, start: Atoms, run: Plan, directory: Path, status: int) -> Trajectory:
         """Read what LAMMPS left and tell a run that blew up from one that could not run."""
         path = directory / LOG
         log = path.read_text(errors="replace") if path.exists() else ""
-        steps, positions = read_dump(directory / DUMP, len(start))
+        steps, positions, cells = read_dump(directory / DUMP, len(start))
         thermo = read_thermo(log)
         made = int(max([*thermo["Step"], *steps, 0]))
         ended = self._ending(log, run, made)
@@ -202,11 +184,15 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         if not len(steps):
             steps, positions = np.zeros(1, dtype=int), start.positions[None]
         elif start.pbc.any():
-            positions = Prism(start.cell.array).vector_to_ase(positions.reshape(-1, 3)).reshape(positions.shape)
+            prism = Prism(start.cell.array)
+            positions = prism.vector_to_ase(positions.reshape(-1, 3)).reshape(positions.shape)
+            cells = prism.vector_to_ase(cells.reshape(-1, 3)).reshape(cells.shape)
+        if not self.options.ensemble.startswith("npt") or len(cells) != len(steps):
+            cells = np.repeat(start.cell.array[None], len(steps), axis=0)
         return Trajectory(
             numbers=start.numbers.copy(),
             positions=positions,
-            cells=np.repeat(start.cell.array[None], len(steps), axis=0),
+            cells=cells,
             times=steps * self.options.timestep_fs,
             pbc=(bool(start.pbc[0]), bool(start.pbc[1]), bool(start.pbc[2])),
             info=frame_info(start),
@@ -229,10 +215,23 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         names = ("time_fs", "temperature_K", "potential_energy_eV", "total_energy_eV")
         series = {name: thermo[column] for name, column in zip(names, THERMO, strict=True)}
         series["time_fs"] = series["time_fs"] * self.options.timestep_fs
-        if self.options.colvars or self.options.confine is not None:
-            variables = read_colvars(directory / "bias.colvars.traj")
-            if variables:
-                series["colvars_time_fs"] = variables.pop("step") * self.options.timestep_fs
-            # How far each atom is from the sphere's centre is in the positions already.
-            series |= {name: values for name, values in variables.items() if not name.startswith("confine_")}
+        variables = read_colvars(directory / "bias.colvars.traj")
+        if "step" in variables:
+            series["bias_time_fs"] = variables.pop("step") * self.options.timestep_fs
+        # How far each atom is from the sphere's centre is in the positions already.
+        series |= {_common(name): values for name, values in variables.items() if not name.startswith("confine_")}
+        if self.options.plumed:
+            series |= plumed_series(input_lines(self.options.plumed), [], directory)
         return series
+
+
+_NAMES = {"E_bias": "bias{}_eV", "W_bias": "work{}_eV", "x0_cv": "centre{}"}
+
+
+def _common(name: str) -> str:
+    """COLVARS' name of a column of a common bias as every engine calls it; others keep theirs."""
+    for theirs, ours in _NAMES.items():
+        number = name.removeprefix(theirs)
+        if number != name and number.isdigit():
+            return ours.format(number)
+    return name

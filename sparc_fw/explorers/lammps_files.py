@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -57,7 +59,7 @@ def write_structure(start: Atoms, path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def read_dump(path: Path, atoms: int) -> tuple[np.ndarray, np.ndarray]:
+def read_dump(path: Path, atoms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read a binary dump of ``id xu yu zu``, sorted by id.
 
     Binary because it keeps every bit and costs nothing to write or read.
@@ -67,6 +69,8 @@ def read_dump(path: Path, atoms: int) -> tuple[np.ndarray, np.ndarray]:
     steps : ndarray of shape (n_frames,)
     positions : ndarray of shape (n_frames, n_atoms, 3)
         Å, in LAMMPS' axes. A frame that was cut off in the middle is left out.
+    cells : ndarray of shape (n_frames, 3, 3)
+        Å, in LAMMPS' axes.
 
     Notes
     -----
@@ -75,19 +79,30 @@ def read_dump(path: Path, atoms: int) -> tuple[np.ndarray, np.ndarray]:
     data = path.read_bytes() if path.exists() else b""
     steps: list[int] = []
     frames: list[np.ndarray] = []
+    cells: list[np.ndarray] = []
     offset = 0
     while True:
         try:
-            step, offset, values = _read_frame(data, offset)
+            step, offset, cell, values = _read_frame(data, offset)
         except (struct.error, EOFError):
             break
         steps.append(step)
+        cells.append(cell)
         frames.append(values.reshape(atoms, 4)[:, 1:])
-    return np.array(steps, dtype=int), np.array(frames).reshape(-1, atoms, 3)
+    return np.array(steps, dtype=int), np.array(frames).reshape(-1, atoms, 3), np.array(cells).reshape(-1, 3, 3)
 
 
-def _read_frame(data: bytes, offset: int) -> tuple[int, int, np.ndarray]:
-    def take(layout: str) -> tuple[int, ...]:
+def _cell(bounds: Sequence[float], tilt: Sequence[float]) -> np.ndarray:
+    """Cell vectors from a dump's bounding box and tilt factors (https://docs.lammps.org/Howto_triclinic.html)."""
+    xlo, xhi, ylo, yhi, zlo, zhi = bounds
+    xy, xz, yz = tilt
+    x_length = (xhi - max(0.0, xy, xz, xy + xz)) - (xlo - min(0.0, xy, xz, xy + xz))
+    y_length = (yhi - max(0.0, yz)) - (ylo - min(0.0, yz))
+    return np.array([[x_length, 0.0, 0.0], [xy, y_length, 0.0], [xz, yz, zhi - zlo]])
+
+
+def _read_frame(data: bytes, offset: int) -> tuple[int, int, np.ndarray, np.ndarray]:
+    def take(layout: str) -> tuple[Any, ...]:
         nonlocal offset
         values = struct.unpack_from("<" + layout, data, offset)
         offset += struct.calcsize("<" + layout)
@@ -96,7 +111,9 @@ def _read_frame(data: bytes, offset: int) -> tuple[int, int, np.ndarray]:
     (magic,) = take("q")
     offset += -magic + 8  # the magic string, byte order, revision
     step, _, triclinic = take("qqi")
-    offset += 6 * 4 + 6 * 8 + (3 * 8 if triclinic else 0)  # boundaries, box, tilt
+    offset += 6 * 4  # boundaries
+    bounds = take("6d")
+    tilt = take("3d") if triclinic else (0.0, 0.0, 0.0)
     _, units = take("ii")
     offset += units
     (timed,) = take("b")
@@ -111,7 +128,7 @@ def _read_frame(data: bytes, offset: int) -> tuple[int, int, np.ndarray]:
             raise EOFError
         pieces.append(np.frombuffer(data, "<f8", count, offset))
         offset += 8 * count
-    return step, offset, np.concatenate(pieces)
+    return step, offset, _cell(bounds, tilt), np.concatenate(pieces)
 
 
 def read_thermo(log: str) -> dict[str, np.ndarray]:

@@ -5,25 +5,41 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.base import Positive, Replica, TimedOptions, by_place
+from sparc_fw.explorers.bias import Bias, Steered, pulling_ps
 from sparc_fw.geometry.confinement import Confinement
 from sparc_fw.geometry.isolation import describe_isolation, nearest_neighbours
+
+RELAXED = 0.05
+"""A start is relaxed when no force is larger, eV/Å."""
+RELAX_STEPS = 500
+"""Most steps of a relaxation: where a potential has a hole, it would never end."""
 
 
 class MDOptions(TimedOptions):
     """Options of plain molecular dynamics."""
 
     friction_per_ps: Positive = 10.0
-    """Coupling to the heat bath, 1/ps: Langevin's friction, or the inverse relaxation time of Nosé-Hoover."""
+    """Coupling to the heat bath, 1/ps: Langevin's friction, or the inverse relaxation time of the others."""
     max_force: Positive = 100.0
     """A force component beyond this ends the run, eV/Å: the potential is lost there, and so would be the rest."""
     within_A: Positive | None = None
     """An atom farther than this from its nearest neighbour ends the run: it evaporated, Å; where unset, none does."""
     confine: Confinement | None = None
     """A sphere that holds all atoms together, so that fragments meet again; where unset, none."""
+    bias: list[Bias] = []
+    """What drives collective variables: metadynamics, umbrella, steered, walls, abf; any number of them together."""
+    relax: bool = False
+    """Whether the potential relaxes the start before anything moves, to at most 0.05 eV/Å."""
+    equilibrate_ps: float = Field(0.0, ge=0)
+    """Time that a run takes before it begins to count, restraints at rest, ps."""
+    pressure_GPa: list[float] = Field([0.0], min_length=1)
+    """Pressure where the ensemble has one, by replica, GPa; the last one repeats."""
+    pressure_relaxation_ps: Positive = 1.0
+    """Relaxation time of the barostat, ps."""
 
     @model_validator(mode="after")
     def _check_times(self) -> MDOptions:
@@ -31,6 +47,14 @@ class MDOptions(TimedOptions):
             raise ValueError(f"frame_every_fs: found {self.frame_every_fs}, expected at least {self.timestep_fs} fs")
         if min(self.duration_ps) * 1000 < self.frame_every_fs:
             raise ValueError(f"duration_ps: found {min(self.duration_ps)}, expected at least {self.frame_every_fs} fs")
+        for index, bias in enumerate(self.bias):
+            if isinstance(bias, Steered):
+                longest = max(pulling_ps(bias, replica) for replica in range(len(bias.per_ps)))
+                if longest > min(self.duration_ps) * (1 + 1e-9):
+                    raise ValueError(
+                        f"duration_ps: found {min(self.duration_ps)}, expected at least {longest:g}: so long does "
+                        f"bias[{index}] pull"
+                    )
         return self
 
 
@@ -42,20 +66,32 @@ class Plan:
     ----------
     steps, every : int
         Steps of the run, and between kept frames.
+    equilibrate : int
+        Steps before it.
     temperature : float
         K.
+    pressure : float
+        GPa.
     """
 
     steps: int
     every: int
     temperature: float
+    equilibrate: int = 0
+    pressure: float = 0.0
 
 
 def plan(options: MDOptions, replica: Replica) -> Plan:
     """Steps, steps between frames and temperature of a run."""
     every = max(1, round(options.frame_every_fs / options.timestep_fs))
     steps = round(options.planned_ps(replica.iteration) * 1000 / options.timestep_fs)
-    return Plan(steps, every, by_place(options.temperature_K, replica.number))
+    return Plan(
+        steps,
+        every,
+        by_place(options.temperature_K, replica.number),
+        round(options.equilibrate_ps * 1000 / options.timestep_fs),
+        by_place(options.pressure_GPa, replica.number),
+    )
 
 
 def until_apart(trajectory: Trajectory, within: float | None) -> Trajectory:

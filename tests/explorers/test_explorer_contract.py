@@ -12,7 +12,8 @@ import pytest
 from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.base import Explorer, Replica
-from sparc_fw.explorers.lammps import LAMMPSExplorer, LAMMPSOptions
+from sparc_fw.explorers.lammps import LAMMPSExplorer
+from sparc_fw.explorers.lammps_input import LAMMPSOptions
 from sparc_fw.settings import Settings
 from trained_models import ammonia_borane, ignore_progress, small_potential
 

@@ -14,9 +14,10 @@ from sparc_fw.documents import Trajectory
 from sparc_fw.errors import InputError, StageFailed
 from sparc_fw.explorers.base import Replica
 from sparc_fw.explorers.colvars import check_colvars, read_colvars, with_units
-from sparc_fw.explorers.lammps import COLVARS, STRUCTURE, LAMMPSExplorer, LAMMPSOptions
+from sparc_fw.explorers.lammps import LAMMPSExplorer
 from sparc_fw.explorers.lammps_command import lammps_command
 from sparc_fw.explorers.lammps_files import error_in, halt_in, read_dump, write_structure
+from sparc_fw.explorers.lammps_input import COLVARS, STRUCTURE, LAMMPSOptions
 from sparc_fw.explorers.md import Plan
 from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.settings import Settings
@@ -128,7 +129,7 @@ def test_colvars_bias_the_run_and_come_back_as_series(models: list[Path], tmp_pa
     found = run(models, tmp_path, colvars=restraint, duration_ps=[0.5])
     distances = np.linalg.norm(found.positions[:, 0] - found.positions[:, 1], axis=1)
     np.testing.assert_allclose(found.series["bn"], distances, atol=1e-6)
-    np.testing.assert_allclose(found.series["colvars_time_fs"], found.times)
+    np.testing.assert_allclose(found.series["bias_time_fs"], found.times)
     assert distances[50:].mean() == pytest.approx(2.0, abs=0.1)
 
 
@@ -143,7 +144,7 @@ def test_a_frame_cut_off_in_the_dump_is_left_out(models: list[Path], tmp_path: P
     found = run(models, tmp_path)
     path = tmp_path / "frames.bin"
     path.write_bytes(path.read_bytes()[:-40])
-    steps, positions = read_dump(path, 8)
+    steps, positions, _ = read_dump(path, 8)
     assert len(steps) == len(found) - 1
     np.testing.assert_array_equal(positions, found.positions[:-1])
 

@@ -1,0 +1,109 @@
+"""The common biases as COLVARS text, in LAMMPS' units metal (Å, degrees, eV), atoms numbered from 1.
+
+Keys: https://colvars.github.io/master/colvars-refman-lammps.html. COLVARS measures force constants and hills in units
+of a variable's ``width``, which is written to make both what they are called here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sparc_fw.explorers.bias import (
+    AdaptiveForce,
+    Angle,
+    Bias,
+    Coordination,
+    Difference,
+    Dihedral,
+    Distance,
+    Metadynamics,
+    Steered,
+    Umbrella,
+    Variable,
+    Walls,
+    pulling_ps,
+)
+
+
+def colvars_text(biases: Sequence[Bias], timestep_fs: float, temperature: float, replica: int, every: int) -> str:
+    """The whole configuration; variable ``cv0`` and bias ``bias0`` belong to the first one, and so on.
+
+    Parameters
+    ----------
+    biases : sequence of Bias
+    timestep_fs : float
+        fs.
+    temperature : float
+        K.
+    replica : int
+        Number of the replica: a moving restraint may have another velocity in each.
+    every : int
+        Steps between the values that are written.
+    """
+    if not biases:
+        return ""
+    lines = [f"colvarsTrajFrequency {every}"]
+    for number, bias in enumerate(biases):
+        lines += _variable(bias, f"cv{number}")
+        lines += _bias(bias, f"cv{number}", f"bias{number}", timestep_fs, temperature, replica)
+    return "\n".join(lines) + "\n"
+
+
+def _variable(bias: Bias, name: str) -> list[str]:
+    width = 1.0
+    grid: list[str] = []
+    if isinstance(bias, Metadynamics):
+        width = bias.width
+    elif isinstance(bias, AdaptiveForce):
+        width = bias.spacing
+        grid = [f"lowerBoundary {bias.lower!r}", f"upperBoundary {bias.upper!r}"]
+    return ["colvar {", f"name {name}", f"width {width!r}", *grid, *_components(bias.cv), "}"]
+
+
+def _groups(*groups: Sequence[int]) -> list[str]:
+    return [
+        f"group{number} {{ atomNumbers {' '.join(str(atom + 1) for atom in group)} }}"
+        for number, group in enumerate(groups, 1)
+    ]
+
+
+def _components(cv: Variable) -> list[str]:
+    if isinstance(cv, Distance | Angle | Dihedral):
+        return [f"{cv.kind} {{", *_groups(*([atom] for atom in cv.atoms)), "}"]
+    if isinstance(cv, Difference):
+        first, second = (_groups(*([atom] for atom in pair)) for pair in (cv.atoms, cv.minus))
+        return ["distance {", *first, "}", "distance {", "componentCoeff -1.0", *second, "}"]
+    assert isinstance(cv, Coordination)
+    shape = [f"cutoff {cv.radius_A!r}", "expNumer 6", "expDenom 12"]
+    return ["coordNum {", *_groups(cv.atoms, cv.around), *shape, "}"]
+
+
+def _bias(bias: Bias, cv: str, name: str, timestep_fs: float, temperature: float, replica: int) -> list[str]:
+    head = [f"name {name}", f"colvars {cv}", "outputEnergy on"]
+    if isinstance(bias, Metadynamics):
+        return ["metadynamics {", *head, *_hills(bias, timestep_fs, temperature), "}"]
+    if isinstance(bias, AdaptiveForce):
+        walls = [f"lowerWalls {bias.lower!r}", f"upperWalls {bias.upper!r}"]
+        stiffness = [f"forceConstant {bias.stiffness * bias.spacing**2!r}"]
+        learner = ["abf {", f"name {name}", f"colvars {cv}", f"fullSamples {bias.samples}", "}"]
+        return [*learner, "harmonicWalls {", f"name {name}_walls", f"colvars {cv}", *walls, *stiffness, "}"]
+    stiffness = [f"forceConstant {bias.stiffness!r}"]
+    if isinstance(bias, Walls):
+        sides = [("lowerWalls", bias.lower), ("upperWalls", bias.upper)]
+        walls = [f"{key} {place!r}" for key, place in sides if place is not None]
+        return ["harmonicWalls {", *head, *walls, *stiffness, "}"]
+    if isinstance(bias, Umbrella):
+        return ["harmonic {", *head, f"centers {bias.centre!r}", *stiffness, "}"]
+    assert isinstance(bias, Steered)
+    steps = max(1, round(pulling_ps(bias, replica) * 1000 / timestep_fs))
+    moving = [f"centers {bias.first!r}", f"targetCenters {bias.last!r}", f"targetNumSteps {steps}"]
+    return ["harmonic {", *head, *moving, *stiffness, "outputCenters on", "outputAccumulatedWork on", "}"]
+
+
+def _hills(bias: Metadynamics, timestep_fs: float, temperature: float) -> list[str]:
+    steps = max(1, round(bias.every_fs / timestep_fs))
+    # Off the grid: no boundaries have to be known before, and hills are what they are called.
+    lines = [f"hillWeight {bias.height_eV!r}", "hillWidth 2.0", f"newHillFrequency {steps}", "useGrids off"]
+    if bias.bias_factor is not None:
+        lines += ["wellTempered on", f"biasTemperature {temperature * (bias.bias_factor - 1)!r}"]
+    return lines
