@@ -215,7 +215,7 @@ def test_the_running_campaign_trains_on_the_import_and_pays_nothing(
 
 
 def test_a_periodic_frame_is_refused_by_a_labeler_of_molecules(load: Loader, store: Store) -> None:
-    pytest.importorskip("pyscf")
+    pytest.importorskip("pyscf", reason="pyscf is not installed: pip install 'sparc_fw[pyscf]'")
     from sparc_fw.importing import Judge
     from sparc_fw.labelers.pyscf import PySCFLabeler, PySCFOptions
 

@@ -144,7 +144,7 @@ def test_deepmd_folder_of_a_real_run(test_data: Path) -> None:
 
 
 def test_ani_1x_names_and_units(tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install 'sparc_fw[formats]'")
     rng = np.random.default_rng(2)
     coordinates, forces = rng.normal(size=(2, 3, 3)), rng.normal(size=(2, 3, 3))
     with h5py.File(tmp_path / "ani.h5", "w") as file:

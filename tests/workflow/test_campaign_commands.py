@@ -177,7 +177,7 @@ def test_hours_follow_from_the_costs(load: Loader) -> None:
 
 
 def test_plan_times_the_driver_of_start_dynamics(command: Callable[..., Result], load: Loader, tmp_path: Path) -> None:
-    pytest.importorskip("tblite")
+    pytest.importorskip("tblite", reason="tblite is not installed: pip install 'sparc_fw[xtb]'")
     start = {"kind": "dynamics", "driver": {"kind": "xtb"}, "duration_ps": 0.1, "frames": 4}
     loaded = load(start=[start], systems=[{"name": "h3", "structure": "trimer.xyz", "charge": 1}])
     (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(loaded.campaign.as_dict()))
