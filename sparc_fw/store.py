@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from ase import Atoms
@@ -15,6 +15,7 @@ from sparc_fw.encoding import pack_frames, unpack_frames
 from sparc_fw.errors import CampaignExists, InputError
 from sparc_fw.geometry.files import Files as CampaignFiles
 from sparc_fw.label_claims import LabelClaims
+from sparc_fw.label_facts import LabelFacts
 from sparc_fw.label_records import LabelRecords
 from sparc_fw.mongo import Files, MongoDatabase, MongoDocument, insert_once, patient, place
 from sparc_fw.records import (
@@ -30,6 +31,9 @@ from sparc_fw.suspect_records import SuspectRecords
 
 IMPORT = "import"
 """Role of the frame sets that files brought."""
+
+IN_ORDER = [("iteration", 1), ("role", -1), ("_id", 1)]
+"""How frame sets are sorted: imports after what was asked."""
 
 
 def _taken(name: str) -> CampaignExists:
@@ -65,6 +69,7 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
         self.reports = database["sparc_reports"]
         self.stages = database["sparc_stages"]
         self.progress = database["sparc_progress"]
+        self._facts: dict[str, LabelFacts] = {}
 
     @patient
     def create_indexes(self) -> None:
@@ -73,6 +78,7 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
             collection.create_index([("campaign_id", 1), ("iteration", 1)])
         self.progress.create_index([("campaign_id", 1)])
         self.labels.create_index([("asked_by.campaign_id", 1), ("asked_by.iteration", 1)])
+        self.labels.create_index([("changed", 1)])
         self.labels.create_index([("settings_hash", 1), ("formula", 1), ("status", 1), ("seconds", 1)])
         self.labels.create_index([("suspect.campaign_id", 1), ("suspect.iteration", 1)], sparse=True)
         self.claims.create_index([("owner", 1)])
@@ -182,6 +188,19 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
         """The record of a frame set, or None."""
         return self.framesets.find_one({"_id": place(campaign_id, iteration, role)})
 
+    @patient
+    def framesets_of(self, campaign_id: str) -> list[MongoDocument]:
+        """The records of all frame sets of a campaign, in the order of their iterations."""
+        return list(
+            self.framesets.find({"campaign_id": campaign_id}).sort([("iteration", 1), ("role", -1), ("_id", 1)])
+        )
+
+    def label_facts(self, campaign_id: str, keys: Iterable[str]) -> LabelFacts:
+        """What a status tells of labels; whoever asks again pays for what changed meanwhile."""
+        facts = self._facts.setdefault(campaign_id, LabelFacts(self.labels, campaign_id, self.patience))
+        facts.look(keys)
+        return facts
+
     def frames(self, frameset: MongoDocument) -> list[Atoms]:
         """The frames of a frame set, in order."""
         return unpack_frames(self.files.get(frameset["frames"]))
@@ -220,7 +239,7 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
             "role": {"$in": ["train", IMPORT]},
             "iteration": {"$lte": last_iteration},
         }
-        return list(self.framesets.find(query).sort([("iteration", 1), ("role", -1), ("_id", 1)]))
+        return list(self.framesets.find(query).sort(IN_ORDER))
 
     def paid_keys(self, campaign_id: str, last_iteration: int) -> list[str]:
         """The keys that the campaign asked to be labelled, in order, none twice; what was imported is not among them.
