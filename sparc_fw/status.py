@@ -8,10 +8,11 @@ from typing import Any
 
 from fireworks import LaunchPad
 
+from sparc_fw.frame_records import IMPORT
 from sparc_fw.label_facts import LabelFacts, Tally
 from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.mongo import MongoDocument
-from sparc_fw.store import IMPORT, Store
+from sparc_fw.store import Store
 
 STAGES = ("label", "train", "explore", "validate", "check", "select")
 TABLE_STAGES = {
