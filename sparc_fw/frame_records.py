@@ -15,12 +15,14 @@ from sparc_fw.mongo import Files, MongoDocument, insert_once, patient, place
 IMPORT = "import"
 """Role of the frame sets that files brought."""
 
-IN_ORDER = [("iteration", 1), ("role", -1), ("_id", 1)]
-"""How frame sets are sorted: imports after what was asked."""
-
 
 class FrameRecords:
-    """Frame sets by campaign, iteration and role, in the collection ``framesets``."""
+    """Frame sets by campaign, iteration and role, in the collection ``framesets``.
+
+    The frames that an iteration trains on are settled at one moment, when its frame set ``train`` is written: that
+    names the imports that were there. What comes later waits for the next iteration, or members of one committee could
+    train on different labels.
+    """
 
     framesets: Collection[MongoDocument]
     files: Files
@@ -56,6 +58,8 @@ class FrameRecords:
             "frames": self.files.put(pack_frames(frames)),
             "dropped": dropped or {},
         }
+        if role == "train":
+            record["imports"] = self._waiting(campaign_id)
         return insert_once(self.framesets, record)
 
     @patient
@@ -65,20 +69,34 @@ class FrameRecords:
 
     @patient
     def framesets_of(self, campaign_id: str) -> list[MongoDocument]:
-        """The records of all frame sets of a campaign, in the order of their iterations."""
-        return list(
-            self.framesets.find({"campaign_id": campaign_id}).sort([("iteration", 1), ("role", -1), ("_id", 1)])
-        )
+        """The records of all frame sets of a campaign, in the order of their iterations; imports after what was asked.
+
+        Imports carry the iteration that trains on them first, which is the next one for those that wait.
+        """
+        records = list(self.framesets.find({"campaign_id": campaign_id}))
+        asked = [record for record in records if record["role"] == "train"]
+        settled = {name: record["iteration"] for record in asked for name in record.get("imports", ())}
+        coming = max((record["iteration"] for record in asked), default=-1) + 1
+        for record in records:
+            if record["role"] == IMPORT:
+                record["iteration"] = settled.get(record["_id"], coming)
+        records.sort(key=lambda record: str(record["_id"]))
+        records.sort(key=lambda record: str(record["role"]), reverse=True)
+        return sorted(records, key=lambda record: int(record["iteration"]))
+
+    def _waiting(self, campaign_id: str) -> list[str]:
+        """The imports that no iteration trains on yet."""
+        found = list(self.framesets.find({"campaign_id": campaign_id}, {"role": 1, "imports": 1}))
+        settled = {name for record in found for name in record.get("imports", ())}
+        return sorted(record["_id"] for record in found if record["role"] == IMPORT and record["_id"] not in settled)
 
     def frames(self, frameset: MongoDocument) -> list[Atoms]:
         """The frames of a frame set, in order."""
         return unpack_frames(self.files.get(frameset["frames"]))
 
     @patient
-    def add_import(
-        self, campaign_id: str, iteration: int, frames: Sequence[Atoms], keys: Sequence[str], paths: Sequence[str]
-    ) -> MongoDocument:
-        """Write down labelled frames that files brought, to be trained on from an iteration on, as a set of their own.
+    def add_import(self, campaign_id: str, frames: Sequence[Atoms], keys: Sequence[str], paths: Sequence[str]) -> int:
+        """Write down labelled frames that files brought, and return the iteration from which on they are trained on.
 
         Parameters
         ----------
@@ -86,29 +104,24 @@ class FrameRecords:
             Where they came from.
         """
         record = {
-            "_id": place(campaign_id, iteration, IMPORT, json_hash(list(keys))[:12]),
+            "_id": "/".join([campaign_id, IMPORT, json_hash(list(keys))[:12]]),
             "campaign_id": campaign_id,
-            "iteration": iteration,
             "role": IMPORT,
             "keys": list(keys),
             "frames": self.files.put(pack_frames(frames)),
             "paths": list(paths),
             "created": time.time(),
         }
-        return insert_once(self.framesets, record)
+        name = insert_once(self.framesets, record)["_id"]
+        return next(int(other["iteration"]) for other in self.framesets_of(campaign_id) if other["_id"] == name)
 
-    @patient
     def training_framesets(self, campaign_id: str, last_iteration: int) -> list[MongoDocument]:
-        """The frame sets to train on of all iterations up to and with `last_iteration`; imports after what was asked.
+        """The frame sets to train on of all iterations up to and with `last_iteration`.
 
         An import has a place of its own, so that nothing that was held out before it changes.
         """
-        query = {
-            "campaign_id": campaign_id,
-            "role": {"$in": ["train", IMPORT]},
-            "iteration": {"$lte": last_iteration},
-        }
-        return list(self.framesets.find(query).sort(IN_ORDER))
+        records = self.framesets_of(campaign_id)
+        return [r for r in records if r["role"] in ("train", IMPORT) and r["iteration"] <= last_iteration]
 
     def paid_keys(self, campaign_id: str, last_iteration: int) -> list[str]:
         """The keys that the campaign asked to be labelled, in order, none twice; what was imported is not among them.
