@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from sparc_fw import guardian
+
 # prctl(PR_SET_PDEATHSIG, SIGKILL), then become the program. In a small interpreter of its own rather than in
 # preexec_fn, which may deadlock when the parent has threads (TensorFlow, pymongo). The comparison of the parent's
 # pid closes the gap in which the parent died before prctl.
@@ -55,7 +57,9 @@ def run_child(
     watch: Callable[[], None],
     every: float = 0.25,
 ) -> int:
-    """Run a program to its end, with its output in `log`; it is killed when the caller ends in whatever way.
+    """Run a program to its end, with its output in `log`.
+
+    It and all that it started end when it ends, and when the caller ends in whatever way.
 
     Parameters
     ----------
@@ -80,7 +84,7 @@ def run_child(
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            die_with_parent(command),
+            guarded(command),
             cwd=directory,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
@@ -98,7 +102,7 @@ def run_child(
                     break
             watch()
         except BaseException:
-            process.send_signal(signal.SIGKILL)
+            end_guarded(process)
             raise
     return process.returncode
 
@@ -114,5 +118,24 @@ def end_with_parent() -> None:
 
 
 def die_with_parent(command: Sequence[str]) -> list[str]:
-    """A command that runs `command` (first entry an absolute path) and is killed when the caller ends."""
+    """A command that becomes `command` (first entry an absolute path) and is killed when the caller ends."""
     return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
+
+
+def guarded(command: Sequence[str]) -> list[str]:
+    """A command that runs `command` (first entry an absolute path) under `sparc_fw.guardian`.
+
+    Whatever it started ends with it, and with the caller. What runs it must be ended by `end_guarded`: a guardian that
+    is killed can end nothing but the program itself.
+    """
+    return [sys.executable, "-I", "-S", guardian.__file__, str(os.getpid()), *command]
+
+
+def end_guarded(process: subprocess.Popen[bytes]) -> None:
+    """End a `guarded` command with all that it started, and wait for its end."""
+    process.terminate()
+    try:
+        process.wait(2 * (guardian.GRACE_SECONDS + guardian.KILL_SECONDS))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import Dataset, Label
+from sparc_fw.frame_records import IMPORT
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.seeds import derive_seed
-from sparc_fw.store import IMPORT, Store
+from sparc_fw.store import Store
 
 
 def training_labels(store: Store, campaign_id: str, last_iteration: int) -> list[list[Label]]:

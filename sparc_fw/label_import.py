@@ -21,6 +21,8 @@ SAME_ENERGY = 1e-3
 """Two energies of one frame that differ by more are not by one method, eV/atom."""
 SAME_REFERENCE = 3.0
 """Reactive configurations of one system lie within this about their median; another reference does not, eV/atom."""
+LAST = 10**9
+"""Later than any iteration."""
 
 
 @dataclass
@@ -89,9 +91,17 @@ def import_labels(
         outcome.sentence = f"{campaign_id} is {record['state']}: nothing of it will be trained any more"
     elif last < 0:
         outcome.sentence = f"{campaign_id} has not begun: import again once its start has run, to train on the labels"
+    elif _has_concluded(store, campaign_id):
+        outcome.sentence = f"{campaign_id} has concluded: nothing of it will be trained any more"
     else:
-        _add_to_training(store, campaign_id, last, judged, outcome)
+        _add_to_training(store, campaign_id, judged, outcome)
     return outcome
+
+
+def _has_concluded(store: Store, campaign_id: str) -> bool:
+    """Whether the last iteration's selection says that there will be no other one."""
+    selections = store.selection_records(campaign_id)
+    return bool(selections) and not selections[-1]["go_on"]
 
 
 def last_iteration(store: Store, campaign_id: str) -> int:
@@ -101,8 +111,8 @@ def last_iteration(store: Store, campaign_id: str) -> int:
     return -1 if record is None else int(record["iteration"])
 
 
-def _add_to_training(store: Store, campaign_id: str, last: int, judged: Judged, outcome: ImportOutcome) -> None:
-    trained = {key for keys in store.training_keys(campaign_id, last + 1) for key in keys}
+def _add_to_training(store: Store, campaign_id: str, judged: Judged, outcome: ImportOutcome) -> None:
+    trained = {key for record in store.training_framesets(campaign_id, LAST) for key in record["keys"]}
     test = store.frameset(campaign_id, 0, "test")
     kept_apart = {frame_hash(frame) for frame in store.frames(test)} if test is not None else set()
     chosen: list[tuple[Reading, Label]] = []
@@ -118,9 +128,11 @@ def _add_to_training(store: Store, campaign_id: str, last: int, judged: Judged, 
     labels = [label for _, label in chosen]
     paths = list(dict.fromkeys(str(reading.file) for reading, _ in chosen))
     keys = [label.key for label in labels]
-    outcome.iteration = last + 1
-    store.add_import(campaign_id, outcome.iteration, [label.frame for label in labels], keys, paths)
-    outcome.trained = len(chosen)
+    iteration = store.add_import(campaign_id, [label.frame for label in labels], keys, paths)
+    if _has_concluded(store, campaign_id):
+        outcome.sentence = f"{campaign_id} concluded meanwhile: nothing of it will be trained any more"
+    else:
+        outcome.iteration, outcome.trained = iteration, len(chosen)
 
 
 def _refuse_conflicts(judged: Judged, known: dict[str, Label]) -> None:

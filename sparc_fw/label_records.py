@@ -13,6 +13,9 @@ from sparc_fw.documents import FROM_FILE, Label
 from sparc_fw.mongo import MongoDocument, patient, refuse_all_but_duplicates
 from sparc_fw.records import label_from_record, label_to_record
 
+CHANGED: MongoDocument = {"$currentDate": {"changed": True}}
+"""Part of every write to a label, by which `sparc_fw.label_facts` finds what is new: the server's clock."""
+
 
 class LabelRecords:
     """Labels by key, in the collection ``labels``."""
@@ -48,7 +51,7 @@ class LabelRecords:
         writes = []
         for label in labels:
             record = label_to_record(label) | {"computed_by": payer, "created": time.time()}
-            change = {"$set": record, "$addToSet": {"asked_by": asker}, "$unset": {"suspect": ""}}
+            change = {"$set": record, "$addToSet": {"asked_by": asker}, "$unset": {"suspect": ""}, **CHANGED}
             writes.append(UpdateOne({"_id": label.key, "status": "failed"}, change, upsert=True))
         try:
             self.labels.bulk_write(writes, ordered=False)
@@ -66,7 +69,7 @@ class LabelRecords:
         """
         query = {"_id": {"$in": list(keys)}}
         asker = {"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}
-        self.labels.update_many(query, {"$addToSet": {"asked_by": asker}})
+        self.labels.update_many({**query, "asked_by": {"$ne": asker}}, {"$addToSet": {"asked_by": asker}, **CHANGED})
         found = self.labels.find(query, {"status": 1, "reason": 1, "seconds": 1, "created": 1})
         return {record["_id"]: record for record in found}
 
@@ -100,28 +103,6 @@ class LabelRecords:
         match = {"_id": {"$in": list(keys)}, "status": "failed"}
         rows = self.labels.aggregate([{"$match": match}, {"$group": {"_id": "$reason", "n": {"$sum": 1}}}])
         return {str(row["_id"]): int(row["n"]) for row in rows}
-
-    @patient
-    def hits(self, campaign_id: str) -> dict[str, float]:
-        """How often a campaign was handed a label that somebody had computed already, and the seconds that it saved."""
-        payer = {"$ifNull": ["$computed_by.fw_id", {"$first": "$asked_by.fw_id"}]}
-        again = {"$and": [{"$eq": ["$$a.campaign_id", campaign_id]}, {"$ne": ["$$a.fw_id", "$payer"]}]}
-        pipeline: list[MongoDocument] = [
-            {"$match": {"asked_by.campaign_id": campaign_id, "code": {"$ne": FROM_FILE}}},
-            {"$project": {"payer": payer, "seconds": 1, "asked_by": 1}},
-            {"$project": {"seconds": 1, "n": {"$size": {"$filter": {"input": "$asked_by", "as": "a", "cond": again}}}}},
-            {"$group": {"_id": None, "n": {"$sum": "$n"}, "seconds": {"$sum": {"$multiply": ["$n", "$seconds"]}}}},
-        ]
-        row = next(iter(self.labels.aggregate(pipeline)), {"n": 0, "seconds": 0.0})
-        return {"labels": int(row["n"]), "seconds": float(row["seconds"])}
-
-    @patient
-    def sources(self, keys: Iterable[str]) -> list[MongoDocument]:
-        """Which codes computed `keys`, with which settings: ``code``, ``version``, ``settings_hash``, ``labels``."""
-        names = ("code", "version", "settings_hash")
-        group = {"_id": {name: f"${name}" for name in names}, "labels": {"$sum": 1}}
-        rows = self.labels.aggregate([{"$match": {"_id": {"$in": list(keys)}}}, {"$group": group}])
-        return sorted(({**row["_id"], "labels": row["labels"]} for row in rows), key=lambda row: -row["labels"])
 
     @patient
     def typical_seconds(self, settings_hash: str, formula: str) -> float | None:

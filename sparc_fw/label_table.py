@@ -98,8 +98,7 @@ def label_rows(store: Store, campaign_id: str) -> tuple[list[LabelRow], dict[str
     store.campaign_record(campaign_id)
     rows: dict[str, LabelRow] = {}
     labels: dict[str, Label] = {}
-    order = [("iteration", 1), ("role", -1), ("_id", 1)]
-    for record in store.framesets.find({"campaign_id": campaign_id}).sort(order):
+    for record in store.framesets_of(campaign_id):
         found = store.labels_by_key(record["keys"])
         labels |= found
         for key, frame in zip(record["keys"], store.frames(record), strict=True):

@@ -58,16 +58,33 @@ def free_port() -> int:
 
 
 def own_mark() -> str:
-    """What tells this process from every other one, also from later ones with its pid: host, pid and start."""
-    return f"{socket.gethostname()}:{os.getpid()}:{started(os.getpid())}"
+    """What tells this process from every other one, also from later ones with its pid: its kernel, pid and start."""
+    return f"{_kernel()}:{os.getpid()}:{started(os.getpid())}"
+
+
+def ran_here(mark: str) -> bool:
+    """Whether a process, named by its `own_mark`, ran under this kernel and among the pids that are seen here."""
+    kernel, _, pid = mark.rpartition(":")[0].rpartition(":")
+    return kernel == _kernel() and pid.isdigit()
 
 
 def has_died(mark: str) -> bool:
-    """Whether a process, named by its `own_mark`, ran on this machine and is gone."""
-    host, _, rest = mark.rpartition(":")[0].rpartition(":")
-    if host != socket.gethostname() or not rest.isdigit():
-        return False
-    return started(int(rest)) != mark.rpartition(":")[2]
+    """Whether a process, named by its `own_mark`, ran here and is gone."""
+    _, pid, start = mark.rsplit(":", 2) if ran_here(mark) else ("", "", "")
+    return bool(pid) and started(int(pid)) != start
+
+
+def _kernel() -> str:
+    """Host, boot and pid namespace: another container or node may have the name of this one, and other pids.
+
+    What ran before the host was booted again did not run here, and is not known to be dead.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:12]
+        namespace = str(Path("/proc/self/ns/pid").readlink()).removeprefix("pid:[").removesuffix("]")
+    except FileNotFoundError:
+        return socket.gethostname()  # no Linux, where nobody is known to be dead
+    return f"{socket.gethostname()}@{boot}-{namespace}"
 
 
 def started(pid: int) -> str:

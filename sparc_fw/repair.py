@@ -17,7 +17,8 @@ from fireworks import LaunchPad
 from fireworks.core.launchpad import WFLock
 
 from sparc_fw.launchpad import campaign_workflows
-from sparc_fw.processes import has_died, own_mark
+from sparc_fw.mongo import MongoDocument
+from sparc_fw.processes import has_died, own_mark, ran_here
 from sparc_fw.store import Store
 from sparc_fw.submission import ensure_workflow, unlock
 
@@ -38,10 +39,18 @@ def worker_name(number: int) -> str:
     return f"{WORKER_PREFIX}:{own_mark()}:{number}"
 
 
-def _is_dead(worker: str) -> bool:
-    """Whether a worker's name says that it ran here, under a process that is gone."""
-    prefix, _, rest = worker.partition(":")
-    return prefix == WORKER_PREFIX and has_died(rest.rpartition(":")[0])
+def _is_dead(launch: MongoDocument, silence_seconds: float) -> bool:
+    """Whether a worker of ours is gone: as the kernel says where it ran under this one, or for its long silence.
+
+    Another host, or this one before it was booted again, is known by its pings alone, which come in every quarter of
+    `silence_seconds`. A machine that slept has not heard its own workers either, and asks its kernel.
+    """
+    prefix, _, rest = launch["fworker"]["name"].partition(":")
+    mark = rest.rpartition(":")[0]
+    if prefix != WORKER_PREFIX or ran_here(mark):
+        return prefix == WORKER_PREFIX and has_died(mark)
+    latest = launch["state_history"][-1]
+    return _age_seconds(latest.get("updated_on", latest["created_on"])) > silence_seconds
 
 
 @dataclass
@@ -130,8 +139,8 @@ def _rerun_dead(
                 lpad.rerun_fw(firework["fw_id"])
                 repairs.note(f"reran {firework['name']!r}, whose worker died while it took it")
             continue
-        worker = launch["fworker"]["name"]
-        if launch["state"] in ("RUNNING", "RESERVED") and (worker in dead_workers or _is_dead(worker)):
+        dead = launch["fworker"]["name"] in dead_workers or _is_dead(launch, store.claim_seconds)
+        if launch["state"] in ("RUNNING", "RESERVED") and dead:
             lpad.mark_fizzled(launch["launch_id"])
             lpad.rerun_fw(firework["fw_id"])
             if store.campaign_record(campaign_id)["state"] == "paused":

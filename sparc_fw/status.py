@@ -8,8 +8,11 @@ from typing import Any
 
 from fireworks import LaunchPad
 
+from sparc_fw.frame_records import IMPORT
+from sparc_fw.label_facts import LabelFacts, Tally
 from sparc_fw.launchpad import campaign_workflows
-from sparc_fw.store import IMPORT, Store
+from sparc_fw.mongo import MongoDocument
+from sparc_fw.store import Store
 
 STAGES = ("label", "train", "explore", "validate", "check", "select")
 TABLE_STAGES = {
@@ -22,8 +25,6 @@ TABLE_STAGES = {
     "select": "select",
 }
 """The stages whose seconds are shown, with their headings; start and test labels belong to the first iteration."""
-LAST = 10**9
-"""Later than any iteration."""
 ENDED = ("completed", "cancelled")
 
 
@@ -60,7 +61,13 @@ def has_ended(store: Store, lpad: LaunchPad, campaign_id: str) -> bool:
 def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str, Any]:
     """Everything about a campaign in JSON-able values; eV, eV/Å, s."""
     record = store.campaign_record(campaign_id)
-    iterations = _iterations(store, campaign_id)
+    framesets = store.framesets_of(campaign_id)
+    facts = store.label_facts(campaign_id, (key for frameset in framesets for key in frameset["keys"]))
+    trained = Tally(facts)
+    iterations = _iterations(store, campaign_id, framesets, trained)
+    for frameset in framesets:
+        if frameset["role"] == IMPORT:
+            trained.add(frameset["keys"])
     spent = iterations[-1]["labels_paid"] if iterations else 0
     last = next((row for row in reversed(iterations) if row["verdict"]), None)
     return {
@@ -70,13 +77,13 @@ def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str
         "sentence": last["sentence"] if last else None,
         "labels_spent": spent,
         "labels_budget": record["campaign"]["budget"]["labels"],
-        "label_hits": store.hits(campaign_id),
-        "label_sources": store.sources(key for keys in store.training_keys(campaign_id, LAST) for key in keys),
+        "label_hits": facts.hits(),
+        "label_sources": trained.sources(),
         "relabels": record.get("relabels"),
         "created": record["created"],
         "promoted": record.get("promoted"),
         "iterations": iterations,
-        "reference": {role: _reference(store, campaign_id, role) for role in ("test", "scan")},
+        "reference": {role: _reference(framesets, facts, role) for role in ("test", "scan")},
         "problems": problems(lpad, campaign_id),
     }
 
@@ -126,18 +133,19 @@ def _last_words(trace: str) -> str:
     return "\n".join(last[first:])
 
 
-def _iterations(store: Store, campaign_id: str) -> list[dict[str, Any]]:
-    framesets = list(store.framesets.find({"campaign_id": campaign_id, "role": "train"}).sort("iteration", 1))
+def _iterations(store: Store, campaign_id: str, framesets: list[MongoDocument], tally: Tally) -> list[dict[str, Any]]:
+    """One row for each iteration; `tally` is empty, and has counted all that was asked for at the end."""
     selections = {record["iteration"]: record for record in store.selection_records(campaign_id)}
     reports = {report.iteration: report for report in store.report_records(campaign_id)}
     rows = []
-    imports = list(store.framesets.find({"campaign_id": campaign_id, "role": IMPORT}, {"keys": 1, "iteration": 1}))
-    keys: list[str] = []
+    seconds = stage_seconds(store, campaign_id)
+    imports = [frameset for frameset in framesets if frameset["role"] == IMPORT]
     for frameset in framesets:
+        if frameset["role"] != "train":
+            continue
         iteration = frameset["iteration"]
-        keys += frameset["keys"]
-        counts = store.label_counts(keys)
-        brought = [key for record in imports if record["iteration"] <= iteration for key in record["keys"]]
+        tally.add(frameset["keys"])
+        counts = tally.counts()
         report = reports.get(iteration)
         best = report.members[report.best] if report else {}
         selection = selections.get(iteration, {})
@@ -146,10 +154,10 @@ def _iterations(store: Store, campaign_id: str) -> list[dict[str, Any]]:
                 "iteration": iteration,
                 "labels": counts["ok"],
                 "labels_failed": counts["failed"],
-                "labels_imported": len(brought),
-                "labels_paid": store.count_paid(keys) - counts["missing"],
-                "label_failures": store.failure_reasons(keys) if counts["failed"] else {},
-                "suspects": store.suspect_counts(keys),
+                "labels_imported": sum(len(record["keys"]) for record in imports if record["iteration"] <= iteration),
+                "labels_paid": tally.paid(),
+                "label_failures": tally.failures(),
+                "suspects": tally.suspects(),
                 "frames_dropped": frameset.get("dropped", {}),
                 "test": _errors(best.get("test")),
                 "validation": _errors(best.get("validation")),
@@ -164,18 +172,20 @@ def _iterations(store: Store, campaign_id: str) -> list[dict[str, Any]]:
                 "window": selection.get("window"),
                 "verdict": selection.get("verdict"),
                 "sentence": selection.get("sentence"),
-                "seconds": stage_seconds(store, campaign_id, iteration),
+                "seconds": seconds.get(iteration, {}),
             }
         )
     return rows
 
 
-def _reference(store: Store, campaign_id: str, role: str) -> dict[str, Any]:
+def _reference(framesets: list[MongoDocument], facts: LabelFacts, role: str) -> dict[str, Any]:
     """How many frames of the test set or the reference scan have a label, and why the others have none."""
-    frameset = store.frameset(campaign_id, 0, role) or {"keys": [], "dropped": {}}
-    counts = store.label_counts(frameset["keys"])
-    failures = store.failure_reasons(frameset["keys"]) if counts["failed"] else {}
-    return {**counts, "failures": failures, "dropped": frameset["dropped"]}
+    tally, dropped = Tally(facts), {}
+    for frameset in framesets:
+        if frameset["role"] == role:
+            tally.add(frameset["keys"])
+            dropped = frameset["dropped"]
+    return {**tally.counts(), "failures": tally.failures(), "dropped": dropped}
 
 
 def selection_quantiles(selection: dict[str, Any]) -> dict[str, float] | None:
@@ -197,12 +207,13 @@ def _member(member: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def stage_seconds(store: Store, campaign_id: str, iteration: int) -> dict[str, float]:
-    """Wall seconds of each stage of an iteration, from the first Firework's begin to the last one's end."""
-    spans: dict[str, list[float]] = {}
-    for record in store.stages.find({"campaign_id": campaign_id, "iteration": iteration}):
-        span = spans.setdefault(record["stage"], [record["started"], record["finished"]])
-        span[0], span[1] = min(span[0], record["started"]), max(span[1], record["finished"])
-    found = {stage: span[1] - span[0] for stage, span in spans.items()}
+def stage_seconds(store: Store, campaign_id: str) -> dict[int, dict[str, float]]:
+    """By iteration the wall seconds of each stage, from the first Firework's begin to the last one's end."""
+    spans: dict[int, dict[str, list[float]]] = {}
+    for record in store.stages.find({"campaign_id": campaign_id}):
+        begun, ended = record["started"], record["finished"]
+        span = spans.setdefault(record["iteration"], {}).setdefault(record["stage"], [begun, ended])
+        span[0], span[1] = min(span[0], begun), max(span[1], ended)
+    found = {n: {stage: span[1] - span[0] for stage, span in stages.items()} for n, stages in spans.items()}
     # A stage that found all its work done took no time.
-    return dict.fromkeys(STAGES, 0.0) | found if "select" in found else found
+    return {n: dict.fromkeys(STAGES, 0.0) | row if "select" in row else row for n, row in found.items()}

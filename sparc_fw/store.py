@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 
-from ase import Atoms
 from pymongo.errors import DuplicateKeyError
 
 from sparc_fw.campaign import Campaign
-from sparc_fw.documents import Exploration, Report, Selection, TrainedModel, json_hash
-from sparc_fw.encoding import pack_frames, unpack_frames
+from sparc_fw.documents import Exploration, Report, Selection, TrainedModel
 from sparc_fw.errors import CampaignExists, InputError
+from sparc_fw.frame_records import FrameRecords
 from sparc_fw.geometry.files import Files as CampaignFiles
 from sparc_fw.label_claims import LabelClaims
+from sparc_fw.label_facts import LabelFacts
 from sparc_fw.label_records import LabelRecords
 from sparc_fw.mongo import Files, MongoDatabase, MongoDocument, insert_once, patient, place
 from sparc_fw.records import (
@@ -28,9 +28,6 @@ from sparc_fw.settings import Settings
 from sparc_fw.stage_records import StageRecords
 from sparc_fw.suspect_records import SuspectRecords
 
-IMPORT = "import"
-"""Role of the frame sets that files brought."""
-
 
 def _taken(name: str) -> CampaignExists:
     return CampaignExists(
@@ -38,7 +35,7 @@ def _taken(name: str) -> CampaignExists:
     )
 
 
-class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
+class Store(FrameRecords, LabelRecords, LabelClaims, SuspectRecords, StageRecords):
     """Campaigns, frame sets, labels, models, explorations, selections, reports and how long each stage took.
 
     Parameters
@@ -65,6 +62,7 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
         self.reports = database["sparc_reports"]
         self.stages = database["sparc_stages"]
         self.progress = database["sparc_progress"]
+        self._facts: dict[str, LabelFacts] = {}
 
     @patient
     def create_indexes(self) -> None:
@@ -73,6 +71,7 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
             collection.create_index([("campaign_id", 1), ("iteration", 1)])
         self.progress.create_index([("campaign_id", 1)])
         self.labels.create_index([("asked_by.campaign_id", 1), ("asked_by.iteration", 1)])
+        self.labels.create_index([("changed", 1)])
         self.labels.create_index([("settings_hash", 1), ("formula", 1), ("status", 1), ("seconds", 1)])
         self.labels.create_index([("suspect.campaign_id", 1), ("suspect.iteration", 1)], sparse=True)
         self.claims.create_index([("owner", 1)])
@@ -143,105 +142,13 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
         """Set values of a campaign's record."""
         self.campaigns.update_one({"_id": campaign_id}, {"$set": values})
 
-    # Frames to label
+    # Labels
 
-    @patient
-    def add_frames(
-        self,
-        campaign_id: str,
-        iteration: int,
-        role: str,
-        frames: Sequence[Atoms],
-        keys: Sequence[str],
-        dropped: dict[str, int] | None = None,
-    ) -> MongoDocument:
-        """Write down which frames an iteration wants labelled, in order; the first one to write wins.
-
-        Parameters
-        ----------
-        role : str
-            ``train``, ``test`` or ``scan``.
-        keys : sequence of str
-            The label key of each frame.
-        dropped : dict, optional
-            Frames that were left out, by reason.
-        """
-        record = {
-            "_id": place(campaign_id, iteration, role),
-            "campaign_id": campaign_id,
-            "iteration": iteration,
-            "role": role,
-            "keys": list(keys),
-            "frames": self.files.put(pack_frames(frames)),
-            "dropped": dropped or {},
-        }
-        return insert_once(self.framesets, record)
-
-    @patient
-    def frameset(self, campaign_id: str, iteration: int, role: str) -> MongoDocument | None:
-        """The record of a frame set, or None."""
-        return self.framesets.find_one({"_id": place(campaign_id, iteration, role)})
-
-    def frames(self, frameset: MongoDocument) -> list[Atoms]:
-        """The frames of a frame set, in order."""
-        return unpack_frames(self.files.get(frameset["frames"]))
-
-    @patient
-    def add_import(
-        self, campaign_id: str, iteration: int, frames: Sequence[Atoms], keys: Sequence[str], paths: Sequence[str]
-    ) -> MongoDocument:
-        """Write down labelled frames that files brought, to be trained on from an iteration on, as a set of their own.
-
-        Parameters
-        ----------
-        paths : sequence of str
-            Where they came from.
-        """
-        record = {
-            "_id": place(campaign_id, iteration, IMPORT, json_hash(list(keys))[:12]),
-            "campaign_id": campaign_id,
-            "iteration": iteration,
-            "role": IMPORT,
-            "keys": list(keys),
-            "frames": self.files.put(pack_frames(frames)),
-            "paths": list(paths),
-            "created": time.time(),
-        }
-        return insert_once(self.framesets, record)
-
-    @patient
-    def training_framesets(self, campaign_id: str, last_iteration: int) -> list[MongoDocument]:
-        """The frame sets to train on of all iterations up to and with `last_iteration`; imports after what was asked.
-
-        An import has a place of its own, so that nothing that was held out before it changes.
-        """
-        query = {
-            "campaign_id": campaign_id,
-            "role": {"$in": ["train", IMPORT]},
-            "iteration": {"$lte": last_iteration},
-        }
-        return list(self.framesets.find(query).sort([("iteration", 1), ("role", -1), ("_id", 1)]))
-
-    def paid_keys(self, campaign_id: str, last_iteration: int) -> list[str]:
-        """The keys that the campaign asked to be labelled, in order, none twice; what was imported is not among them.
-
-        Of a label that was imported and asked for later, too, the first counts: it costs nothing.
-        """
-        seen: dict[str, str] = {}
-        for record in self.training_framesets(campaign_id, last_iteration):
-            for key in record["keys"]:
-                seen.setdefault(key, record["role"])
-        return [key for key, role in seen.items() if role != IMPORT]
-
-    def training_keys(self, campaign_id: str, last_iteration: int) -> list[list[str]]:
-        """Per frame set up to and with `last_iteration`, the keys asked for in order; none twice."""
-        seen: set[str] = set()
-        result = []
-        for record in self.training_framesets(campaign_id, last_iteration):
-            keys = [key for key in dict.fromkeys(record["keys"]) if key not in seen]
-            seen.update(keys)
-            result.append(keys)
-        return result
+    def label_facts(self, campaign_id: str, keys: Iterable[str]) -> LabelFacts:
+        """What a status tells of labels; whoever asks again pays for what changed meanwhile."""
+        facts = self._facts.setdefault(campaign_id, LabelFacts(self.labels, campaign_id, self.patience))
+        facts.look(keys)
+        return facts
 
     # Models
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pymongo.collection import Collection
 
 from sparc_fw.documents import Label
+from sparc_fw.label_records import CHANGED
 from sparc_fw.mongo import MongoDocument, patient
 from sparc_fw.records import label_from_record, label_to_record
 
@@ -32,7 +33,7 @@ class SuspectRecords:
         """
         suspect = {"state": "pending", "campaign_id": campaign_id, "iteration": iteration, "system": system, **found}
         query = {"_id": key, "status": "ok", "suspect.state": {"$in": [None, "pending"]}}
-        return self.labels.update_one(query, {"$set": {"suspect": suspect}}).matched_count == 1
+        return self.labels.update_one(query, {"$set": {"suspect": suspect}, **CHANGED}).matched_count == 1
 
     @patient
     def pending_suspects(self, campaign_id: str, iteration: int, system: str) -> list[tuple[Label, float]]:
@@ -53,17 +54,10 @@ class SuspectRecords:
         }
         if state == "dropped":
             values |= {"status": "failed", "reason": "wrong_state", "message": why}
-        self.labels.update_one({"_id": key, "suspect.state": "pending"}, {"$set": values})
+        self.labels.update_one({"_id": key, "suspect.state": "pending"}, {"$set": values, **CHANGED})
 
     @patient
     def judged_suspects(self, keys: Iterable[str]) -> set[str]:
         """Those of `keys` that were suspected once and judged."""
         query = {"_id": {"$in": list(keys)}, "suspect.state": {"$in": ["confirmed", "dropped"]}}
         return {record["_id"] for record in self.labels.find(query, {"_id": 1})}
-
-    @patient
-    def suspect_counts(self, keys: Iterable[str]) -> dict[str, int]:
-        """How many of `keys` are ``pending``, ``confirmed`` and ``dropped`` suspects."""
-        match = {"_id": {"$in": list(keys)}, "suspect": {"$exists": True}}
-        rows = self.labels.aggregate([{"$match": match}, {"$group": {"_id": "$suspect.state", "n": {"$sum": 1}}}])
-        return dict.fromkeys(("pending", "confirmed", "dropped"), 0) | {row["_id"]: int(row["n"]) for row in rows}

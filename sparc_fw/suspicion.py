@@ -64,7 +64,8 @@ def find_suspects(
     The residual of a label is that of the members' median: for the energy minus the median over its composition, for
     the forces the root-mean-square over the atoms. Its robust z-score is its distance from the median residual of the
     `options.neighbours` labels nearest in sorted interatomic distances, in units of their median absolute deviation,
-    which counts no less than that of the whole composition (B. Iglewicz, D. C. Hoaglin, How to Detect and Handle
+    which counts no less than that of the whole composition, nor so little that a residual within the tolerances of a
+    confirmation could be suspected (B. Iglewicz, D. C. Hoaglin, How to Detect and Handle
     Outliers, ASQC 1993).
     """
     groups: dict[tuple[str, bool], list[Label]] = {}
@@ -82,7 +83,9 @@ def _in_group(
     evaluators: Sequence[Evaluator], labels: Sequence[Label], options: Suspects, judged: Collection[str]
 ) -> list[Suspect]:
     energies, residuals = _residuals(evaluators, labels)
-    scale = NORMAL * np.median(np.abs(residuals - np.median(residuals, axis=0)), axis=0)
+    # What lies within the tolerances of a confirmation is no reason to compute again, however alike the others are.
+    least = np.array([options.tolerance_eV, options.tolerance_eV_per_A]) / options.z_score
+    scale = np.maximum(NORMAL * np.median(np.abs(residuals - np.median(residuals, axis=0)), axis=0), least)
     outside = (np.abs(residuals - np.median(residuals, axis=0)) > options.z_score * scale).any(axis=1)
     candidates = [
         i for i in np.flatnonzero(outside).tolist() if labels[i].code != FROM_FILE and labels[i].key not in judged
@@ -97,7 +100,7 @@ def _in_group(
         near = residuals[np.argpartition(distances, options.neighbours)[: options.neighbours]]
         centre = np.median(near, axis=0)
         spread = np.maximum(NORMAL * np.median(np.abs(near - centre), axis=0), scale)
-        z = np.abs(residuals[index] - centre) / np.maximum(spread, np.finfo(float).tiny)
+        z = np.abs(residuals[index] - centre) / spread
         if z.max() >= options.z_score:
             found.append(Suspect(labels[index], float(z[0]), float(z[1]), float(energies[index])))
     return found

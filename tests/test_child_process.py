@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sparc_fw.child_process import clean_environment, last_lines, run_child
+from sparc_fw.processes import await_end, lives
 
 
 def nothing() -> None:
@@ -67,3 +68,82 @@ def test_the_program_dies_with_its_killed_parent(tmp_path: Path) -> None:
 
 def test_last_lines_skip_empty_ones() -> None:
     assert last_lines("a\n\nb\n\nc\n", 2) == "b\nc"
+
+
+# A launcher as users write them: what computes is no child of the script any more, and in a session of its own.
+ESCAPE = """#!/bin/sh
+echo $$ > script
+(setsid sh -c 'TRAP; echo $$ > escaped; while true; do sleep 0.2; done' &) &
+while ! [ -s escaped ]; do sleep 0.02; done
+"""
+
+
+def script(folder: Path, end: str, trap: str = "true") -> Path:
+    path = folder / "escape.sh"
+    path.write_text(ESCAPE.replace("TRAP", trap) + end)
+    path.chmod(0o700)
+    return path
+
+
+def escaped_pid(folder: Path) -> int:
+    """Pid of the process that escaped from its parent, as soon as there is one."""
+    end = time.monotonic() + 30
+    while not ((folder / "escaped").exists() and (folder / "escaped").read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    pid = int((folder / "escaped").read_text())
+    assert lives(pid)
+    return pid
+
+
+def test_nothing_that_a_program_started_outlives_its_being_stopped(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def stop() -> None:
+        pids.append(escaped_pid(tmp_path))
+        raise ValueError("enough")
+
+    stubborn = script(tmp_path, "sleep 60\n", trap='trap "" TERM HUP INT')
+    with pytest.raises(ValueError, match="enough"):
+        run_child([str(stubborn)], tmp_path, os.environ, tmp_path / "log", stop)
+    assert not lives(pids[0])
+    assert not lives(int((tmp_path / "script").read_text()))
+
+
+def test_nothing_that_a_program_started_outlives_its_end(tmp_path: Path) -> None:
+    path = script(tmp_path, "exit 3\n")
+    assert run_child([str(path)], tmp_path, os.environ, tmp_path / "log", nothing) == 3
+    assert not lives(int((tmp_path / "escaped").read_text()))
+
+
+@pytest.mark.parametrize("whole_session", [False, True])
+def test_nothing_that_a_program_started_outlives_a_killed_worker(tmp_path: Path, whole_session: bool) -> None:
+    worker = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os,sys; from pathlib import Path; from sparc_fw.child_process import run_child;"
+            "run_child([sys.argv[1]], Path(), os.environ, Path('log'), lambda: None)",
+            str(script(tmp_path, "sleep 60\n")),
+        ],
+        cwd=tmp_path,
+        start_new_session=True,
+    )
+    pid = escaped_pid(tmp_path)
+    if whole_session:
+        os.killpg(worker.pid, signal.SIGKILL)
+    else:
+        worker.kill()
+    worker.wait()
+    assert await_end(pid, 30)
+    assert await_end(int((tmp_path / "script").read_text()), 30)
+
+
+def test_a_signal_that_ended_the_program_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"]
+    assert run_child(command, tmp_path, clean_environment(1), tmp_path / "log", nothing) == -signal.SIGSEGV
+
+
+def test_a_program_that_cannot_be_started_says_why(tmp_path: Path) -> None:
+    assert run_child([str(tmp_path / "none")], tmp_path, os.environ, tmp_path / "log", nothing) == 127
+    assert "No such file" in (tmp_path / "log").read_text()

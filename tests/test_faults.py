@@ -6,11 +6,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +19,13 @@ from pymongo.errors import AutoReconnect
 
 import counted_pyscf
 from sparc_fw.embedded import EmbeddedMongo
-from sparc_fw.launchpad import launchpad_at
-from sparc_fw.settings import Settings
-from sparc_fw.store import Store
 from sparc_fw.testing import write_plugin
+from whole_campaigns import SMALL, SPARC_FW, store_in
 
 pytestmark = pytest.mark.slow
 
-SPARC_FW = str(Path(sys.executable).with_name("sparc-fw"))
-CAMPAIGN: dict[str, Any] = {
+CAMPAIGN = SMALL | {
     "name": "small",
-    "seed": 11,
     "systems": [{"name": "hf", "structure": "hf.xyz"}],
     "start": [
         {"kind": "scan", "atoms": [0, 1], "first": 0.8, "last": 1.6, "points": 8},
@@ -48,17 +41,9 @@ CAMPAIGN: dict[str, Any] = {
         "retries": {},
     },
     "labeling": {"batch": 6, "min_label_fraction": 0.1},
-    "potential": {
-        "kind": "deepmd",
-        "steps": 100,
-        "descriptor_neurons": [4, 8],
-        "axis_neurons": 2,
-        "fitting_neurons": [8, 8],
-    },
-    "committee": 2,
-    "explorer": {"kind": "lammps", "duration_ps": [0.2], "temperature_K": [500.0]},
-    "selector": {"kind": "trust_window", "f_lo": 0.0001, "f_hi": 100.0, "cap": 6, "min_difference_A": 0.001},
-    "convergence": {"max_unsure_fraction": 0.0},
+    "potential": SMALL["potential"] | {"steps": 100},
+    "explorer": SMALL["explorer"] | {"duration_ps": [0.2]},
+    "selector": SMALL["selector"] | {"cap": 6},
     "budget": {"labels": 100, "iterations": 2},
     "test": {"scan": {"kind": "scan", "atoms": [0, 1], "first": 0.85, "last": 1.3, "points": 4}},
 }
@@ -107,13 +92,6 @@ class Run:
         assert code == expected, text[-4000:]
         return text
 
-    @contextmanager
-    def store(self) -> Iterator[Store]:
-        """The store, with the server up for as long as it is looked at."""
-        with self.mongo.lend() as server:
-            lpad = launchpad_at(server.uri, "sparc_fw")
-            yield Store(lpad.db, Settings(data_dir=self.folder / "data"))
-
     def running(self, stage: str) -> int | None:
         """Pid of a worker that runs a Firework of a stage now."""
         server = self.mongo.status()
@@ -146,7 +124,7 @@ class Run:
         return None
 
     def outcome(self) -> dict[str, Any]:
-        with self.store() as store:
+        with store_in(self.folder) as store:
             labels = {r["_id"]: (r["energy"], r["forces"]) for r in store.labels.find({})}
             selections = [store.selection("small", r["iteration"]) for r in store.selection_records("small")]
             curves = {r["_id"]: (r["seed"], r["curve"]) for r in store.models.find({})}
@@ -248,7 +226,7 @@ def test_a_training_that_diverges(tmp_path: Path) -> None:
     run = Run(tmp_path / "diverging", potential=CAMPAIGN["potential"] | {"learning_rate": 1e30})
     text = run.finish(run.start(), expected=1)
     assert "diverged with 2 seeds" in text
-    with run.store() as store:
+    with store_in(run.folder) as store:
         trainings = list(store.database["fireworks"].find({"spec.stage": "train"}, {"state": 1}))
         assert {firework["state"] for firework in trainings} == {"FIZZLED"}
         assert store.models.count_documents({}) == 0
@@ -261,6 +239,6 @@ def test_bad_input_stores_nothing(tmp_path: Path, command: str) -> None:
     refused = run.command(command, "small.yaml")
     assert refused.returncode == 2
     assert "budget.iteration" in refused.stderr
-    with run.store() as store:
+    with store_in(run.folder) as store:
         collections = ("fireworks", "workflows", "sparc_campaigns", "sparc_framesets", "sparc_labels")
         assert {name: store.database[name].count_documents({}) for name in collections} == dict.fromkeys(collections, 0)

@@ -214,8 +214,42 @@ def test_the_running_campaign_trains_on_the_import_and_pays_nothing(
     assert len(hashes) == len(set(hashes))
 
 
+def test_labels_that_come_while_a_selection_acts_wait_for_the_iteration_after_it(
+    take: Callable[..., ImportOutcome], store: Store, begun: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, late, pick, other = computed(8)[:3], computed(8)[3:6], computed(8)[6], computed(8)[7]
+    assert take(early).iteration == 1
+    save = store.save_labels
+
+    def select_then_save(*arguments: Any, **values: Any) -> None:
+        store.add_frames(begun, 1, "train", [pick.frame], [pick.key])
+        save(*arguments, **values)
+
+    # The import has looked which iteration is the last one, and that one's selection acts before it writes.
+    monkeypatch.setattr(store, "save_labels", select_then_save)
+    outcome = take(late)
+    assert (outcome.iteration, outcome.trained) == (2, 3)
+    expected = {pick.key, *(label.key for label in early)}
+    first = {key for keys in store.training_keys(begun, 1) for key in keys}
+    assert expected <= first
+    assert not {label.key for label in late} & first
+    store.add_frames(begun, 2, "train", [other.frame], [other.key])
+    assert {key for keys in store.training_keys(begun, 1) for key in keys} == first
+    second = {key for keys in store.training_keys(begun, 2) for key in keys}
+    assert second - first == {other.key, *(label.key for label in late)}
+
+
+def test_a_campaign_that_has_concluded_trains_on_nothing_more(
+    take: Callable[..., ImportOutcome], store: Store, begun: str
+) -> None:
+    store.selections.insert_one({"_id": "last", "campaign_id": begun, "iteration": 0, "go_on": False})
+    outcome = take(computed(2))
+    assert (outcome.stored, outcome.trained, outcome.iteration) == (2, 0, None)
+    assert outcome.sentence == "trimer has concluded: nothing of it will be trained any more"
+
+
 def test_a_periodic_frame_is_refused_by_a_labeler_of_molecules(load: Loader, store: Store) -> None:
-    pytest.importorskip("pyscf")
+    pytest.importorskip("pyscf", reason="pyscf is not installed: pip install 'sparc_fw[pyscf]'")
     from sparc_fw.importing import Judge
     from sparc_fw.labelers.pyscf import PySCFLabeler, PySCFOptions
 

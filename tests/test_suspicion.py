@@ -10,7 +10,9 @@ from ase import Atoms
 
 from sparc_fw.campaign import Suspects
 from sparc_fw.documents import Label
-from sparc_fw.suspicion import judge
+from sparc_fw.potentials.base import Evaluator
+from sparc_fw.suspicion import find_suspects, judge
+from sparc_fw.testing import morse
 
 FRAME = Atoms("H2", [(0, 0, 0), (0, 0, 0.8)])
 
@@ -35,3 +37,27 @@ def label(energy: float | None, **values: Any) -> Label:
 )
 def test_verdicts(first: Label, again: Label, verdict: str) -> None:
     assert judge(first, again, predicted_energy=-31.1, options=Suspects())[0] == verdict
+
+
+class Exact(Evaluator):
+    """A model that learned its labels without any error."""
+
+    def evaluate(
+        self, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return morse(positions)
+
+
+@pytest.mark.filterwarnings("error")
+def test_among_residuals_without_spread_what_a_confirmation_would_allow_is_no_suspect() -> None:
+    labels = []
+    for number in range(40):
+        frame = Atoms("H2", [(0, 0, 0), (0, 0, 0.8 + 0.02 * number)])
+        energies, forces = morse(frame.positions[None])
+        wrong = {3: 1e-9, 9: 0.04, 20: 0.2}.get(number, 0.0)
+        energy = float(energies[0]) + wrong
+        labels.append(Label(frame, "ok", energy=energy, forces=forces[0], key=str(number), code="morse"))
+    found = find_suspects([Exact()], labels, Suspects(z_score=10.0, tolerance_eV=0.05, max_fraction=1.0))
+    assert [suspect.label.key for suspect in found] == ["20"]
+    assert found[0].z_energy == pytest.approx(0.2 / 0.05 * 10.0)
+    assert found[0].z_force == pytest.approx(0.0)

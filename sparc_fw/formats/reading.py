@@ -52,13 +52,7 @@ def read_labels(
     if path.is_dir() and kind is None:
         return _read_folder(path, partial(read_labels, energy_key=energy_key, forces_key=forces_key))
     chosen = kind or kind_of(path)
-    try:
-        return _reader(chosen, energy_key, forces_key)(path)
-    except (InputError, MissingDependency):
-        raise
-    except Exception as error:
-        # Parsers raise whatever they stumble on; one broken file must not hide what the others hold.
-        return [Reading(path, "", None, "unreadable", f"as {chosen}: {type(error).__name__}: {error}")]
+    return _try(_reader(chosen, energy_key, forces_key), path, chosen)
 
 
 def kind_of(path: Path) -> str:
@@ -109,12 +103,12 @@ def _reader(kind: str, energy_key: str | None, forces_key: str | None) -> Callab
 def _read_folder(path: Path, read: Callable[[Path], list[Reading]]) -> list[Reading]:
     """All that a folder and those below it hold, in the order of their names."""
     systems = [folder for folder in _folders(path) if is_system(folder)]
-    readings = in_order([reading for system in systems for reading in _try(read_system, system)], systems)
+    readings = in_order([reading for system in systems for reading in _try(read_system, system, "deepmd")], systems)
     for folder in _folders(path):
         if is_system(folder) or folder.parent in systems:
             continue
         for trajectory in dynamics_of(folder):
-            readings += _try(read_cp2k_dynamics, trajectory)
+            readings += _try(read_cp2k_dynamics, trajectory, "cp2k-md")
         for file in run_of(folder) or _files(folder):
             readings += read(file)
     if not readings:
@@ -122,12 +116,15 @@ def _read_folder(path: Path, read: Callable[[Path], list[Reading]]) -> list[Read
     return readings
 
 
-def _try(read: Callable[[Path], list[Reading]], path: Path) -> list[Reading]:
+def _try(read: Callable[[Path], list[Reading]], path: Path, kind: str) -> list[Reading]:
+    """What a reader finds; what is wrong with the file, other than with the command or this machine, is a reading."""
     try:
         return read(path)
+    except (InputError, MissingDependency):
+        raise
     except Exception as error:
-        # As for a single file.
-        return [Reading(path, "", None, "unreadable", f"{type(error).__name__}: {error}")]
+        # Parsers raise whatever they stumble on; one broken file must not hide what the others hold.
+        return [Reading(path, "", None, "unreadable", f"as {kind}: {type(error).__name__}: {error}")]
 
 
 def _folders(path: Path) -> Iterator[Path]:

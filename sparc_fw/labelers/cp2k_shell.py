@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from sparc_fw.child_process import die_with_parent, last_lines
+from sparc_fw.child_process import end_guarded, guarded, last_lines
 
 READY = "* READY"
 ERRORS = "cp2k_shell_errors"
@@ -56,7 +56,7 @@ class CP2KShell:
         self._unread = b""
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
-                die_with_parent(command),
+                guarded(command),
                 cwd=directory,
                 env=dict(environment),
                 stdin=subprocess.PIPE,
@@ -121,14 +121,9 @@ class CP2KShell:
             self.kill()
 
     def kill(self) -> None:
-        """End CP2K now; a launcher is given the time to end its processes."""
+        """End CP2K now, with all that its launcher started."""
         if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(_PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            end_guarded(self._process)
         for pipe in (self._process.stdin, self._process.stdout):
             try:
                 _pipe(pipe).close()

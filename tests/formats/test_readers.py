@@ -16,7 +16,7 @@ from ase.io import write
 from ase.units import Bohr, GPa, Hartree, Rydberg
 
 from sparc_fw.documents import Label
-from sparc_fw.errors import InputError
+from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.formats.base import Reading
 from sparc_fw.formats.reading import kind_of, read_labels
 from sparc_fw.geometry.files import Files
@@ -144,7 +144,7 @@ def test_deepmd_folder_of_a_real_run(test_data: Path) -> None:
 
 
 def test_ani_1x_names_and_units(tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install 'sparc_fw[formats]'")
     rng = np.random.default_rng(2)
     coordinates, forces = rng.normal(size=(2, 3, 3)), rng.normal(size=(2, 3, 3))
     with h5py.File(tmp_path / "ani.h5", "w") as file:
@@ -181,6 +181,44 @@ def test_broken_and_unknown_files(tmp_path: Path) -> None:
         read_labels(tmp_path / "absent.extxyz")
     with pytest.raises(InputError, match="expected one of extxyz"):
         read_labels(tmp_path / "note.txt", "unheard-of")
+
+
+def test_a_broken_system_does_not_hide_what_lies_beside_it(tmp_path: Path) -> None:
+    shutil.copy(OUTPUTS / "cp2k.out", tmp_path)
+    system = tmp_path / "system"
+    (system / "set.000").mkdir(parents=True)
+    (system / "type.raw").write_text("0\none\n")
+    (system / "type_map.raw").write_text("H\n")
+    readings = read_labels(tmp_path)
+    assert [reading.reason for reading in readings] == ["unreadable", ""]
+    assert readings[0].message.startswith("as deepmd: ValueError")
+
+
+def test_a_folder_that_needs_a_package_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(OUTPUTS / "cp2k.out", tmp_path)
+    (tmp_path / "labels.h5").write_bytes(b"")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match="pip install"):
+        read_labels(tmp_path)
+    with pytest.raises(MissingDependency, match="need the Python package 'dpdata'"):
+        read_labels(tmp_path / "cp2k.out", "dpdata:cp2k/output")
+
+
+def test_dpdata_reads_what_has_no_reader_here(tmp_path: Path) -> None:
+    pytest.importorskip("dpdata", reason="dpdata is not installed: pip install 'sparc_fw[formats]'")
+    frames = boxed(2)
+    write_vasprun(tmp_path / "vasprun.xml", frames, [5, 5])
+    readings = read_labels(tmp_path / "vasprun.xml", "dpdata:vasp/xml")
+    assert [reading.place for reading in readings] == ["frame 0", "frame 1"]
+    for reading, frame in zip(readings, frames, strict=True):
+        label = reading.label
+        assert label is not None
+        assert label.code == "vasp/xml"
+        assert label.frame.get_chemical_symbols() == frame.get_chemical_symbols()
+        assert label.frame.pbc.all()
+        assert label.energy == pytest.approx(frame.calc.results["energy"])
+        assert label.forces == pytest.approx(frame.calc.results["forces"], abs=1e-6)
+        assert label.stress == pytest.approx(frame.calc.results["stress"], abs=1e-6)
 
 
 def test_labelled_sources_read_every_kind_and_count_what_they_refuse(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def assert_same(found: Label, expected: Label, kind: str) -> None:
 @given(made=st.lists(labels(), min_size=1, max_size=6))
 def test_import_after_export_is_the_identity(kind: str, made: list[Label]) -> None:
     if kind == "ani":
-        pytest.importorskip("h5py")
+        pytest.importorskip("h5py", reason="h5py is not installed: pip install 'sparc_fw[formats]'")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"labels{ENDINGS[kind]}"
         write_labels(made, kind, path)

@@ -15,6 +15,7 @@ from ase.calculators.emt import EMT
 
 from sparc_fw.labelers.command import CommandLabeler, CommandOptions
 from sparc_fw.loading import load_campaign
+from sparc_fw.processes import lives
 from sparc_fw.settings import Settings
 
 EMT_SCRIPT = f"""#!{sys.executable}
@@ -112,6 +113,13 @@ def test_a_script_that_hangs_is_ended_with_its_last_words() -> None:
     assert label.reason == "timeout"
     assert "ran longer than 0.5 s" in label.message
     assert label.message.endswith("waiting")
+
+
+def test_what_a_script_that_hangs_started_is_ended_with_it(tmp_path: Path) -> None:
+    escape = f"(setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 60' &) &"
+    label = labeler(script=f"#!/bin/sh\n{escape}\nsleep 60\n", timeout_seconds=2).label(FRAME)
+    assert label.reason == "timeout"
+    assert not lives(int((tmp_path / "pid").read_text()))
 
 
 def test_a_crystal_needs_its_stress_unless_nobody_does() -> None:

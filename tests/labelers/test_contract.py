@@ -80,7 +80,7 @@ def crystal(kind: str) -> Atoms:
 
 
 def make_vasp(**options: Any) -> VASPLabeler:
-    pytest.importorskip("custodian", reason="custodian is not installed")
+    pytest.importorskip("custodian", reason="custodian is not installed: pip install 'sparc_fw[vasp]'")
     return VASPLabeler(VASPOptions(incar="ENCUT = 400"), vasp_settings(Path("vasp").absolute()))
 
 

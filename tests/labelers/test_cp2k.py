@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from sparc_fw.labelers import cp2k as module
 from sparc_fw.labelers.base import LabelError
 from sparc_fw.labelers.cp2k import CP2KLabeler, CP2KOptions, check_convergence
 from sparc_fw.labelers.cp2k_input import BUILT_IN
+from sparc_fw.labelers.cp2k_shell import CP2KShell
+from sparc_fw.processes import lives
 from sparc_fw.settings import Settings
 
 
@@ -169,6 +173,18 @@ def test_one_process_labels_many_frames_as_many_do(tmp_path: Path, monkeypatch: 
     assert labeler._shell is None
     assert processes[0] is not None
     assert processes[1] is None, "that one was full"
+
+
+def test_what_its_launcher_started_ends_with_a_killed_shell(tmp_path: Path) -> None:
+    launcher = tmp_path / "launcher"
+    escape = "(setsid sh -c 'echo $$ > pid; exec sleep 60' &) &\nwhile ! [ -s pid ]; do sleep 0.02; done"
+    launcher.write_text(f"#!/bin/sh\n{escape}\necho '* READY'\nwhile read line; do echo '* READY'; done\n")
+    launcher.chmod(0o700)
+    shell = CP2KShell([str(launcher)], dict(os.environ), tmp_path, time.monotonic() + 30)
+    escaped = int((tmp_path / "pid").read_text())
+    assert lives(escaped)
+    shell.kill()
+    assert not lives(escaped)
 
 
 @pytest.mark.slow

@@ -155,7 +155,9 @@ HF = Atoms("HF", [(0, 0, 0), (0.3, 0, 1.0)])
 )
 def test_forces_are_slopes_for_every_method(options: dict[str, Any]) -> None:
     if "dispersion" in options:
-        pytest.importorskip("pyscf.dispersion", reason="pyscf-dispersion is not installed")
+        pytest.importorskip(
+            "pyscf.dispersion", reason="pyscf-dispersion is not installed: pip install 'sparc_fw[pyscf]'"
+        )
     pyscf = labeler(**options)
     pyscf.check(HF)
     label = pyscf.label(HF)
@@ -187,7 +189,7 @@ def test_ccsdt_of_what_is_too_large_is_refused() -> None:
 
 
 def test_dispersion_and_solvent_lower_the_energy() -> None:
-    pytest.importorskip("pyscf.dispersion", reason="pyscf-dispersion is not installed")
+    pytest.importorskip("pyscf.dispersion", reason="pyscf-dispersion is not installed: pip install 'sparc_fw[pyscf]'")
     plain = labeler().label(HF).energy
     assert plain is not None
     assert -0.1 < labeler(dispersion="d3bj").calculate(HF)[0] - plain < -1e-5
@@ -209,7 +211,7 @@ def test_options_that_do_not_go_together(options: dict[str, Any], message: str) 
 
 
 def test_dispersion_twice_or_without_parameters_is_refused() -> None:
-    pytest.importorskip("pyscf.dispersion", reason="pyscf-dispersion is not installed")
+    pytest.importorskip("pyscf.dispersion", reason="pyscf-dispersion is not installed: pip install 'sparc_fw[pyscf]'")
     with pytest.raises(InputError, match="beside the functional 'pbe-d4', which brings d4 along"):
         labeler(functional="pbe-d4", dispersion="d3bj").check(HF)
     with pytest.raises(InputError, match="d4 has no parameters for the functional 'lda,vwn'"):

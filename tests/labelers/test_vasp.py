@@ -18,7 +18,7 @@ from sparc_fw.settings import Settings
 from trained_models import ammonia_borane
 from vasp_setup import vasp_settings, write_vasp
 
-pytest.importorskip("custodian", reason="custodian is not installed")
+pytest.importorskip("custodian", reason="custodian is not installed: pip install 'sparc_fw[vasp]'")
 
 OWN = Path(__file__).parent / "vasp_like"
 """Input and output of tests/fake_vasp.py for a distorted NH3BH3."""

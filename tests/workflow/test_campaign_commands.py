@@ -177,10 +177,48 @@ def test_hours_follow_from_the_costs(load: Loader) -> None:
 
 
 def test_plan_times_the_driver_of_start_dynamics(command: Callable[..., Result], load: Loader, tmp_path: Path) -> None:
-    pytest.importorskip("tblite")
+    pytest.importorskip("tblite", reason="tblite is not installed: pip install 'sparc_fw[xtb]'")
     start = {"kind": "dynamics", "driver": {"kind": "xtb"}, "duration_ps": 0.1, "frames": 4}
     loaded = load(start=[start], systems=[{"name": "h3", "structure": "trimer.xyz", "charge": 1}])
     (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(loaded.campaign.as_dict()))
     values = json.loads(good(command("plan", "campaign.yaml", "--measure", "--json")))
     assert values["hours"].keys() == {"start", "label", "train", "explore"}
     assert 0 < values["hours"]["start"] < 0.1
+
+
+@pytest.fixture
+def changed(load: Loader, tmp_path: Path) -> str:
+    """The file of the campaign 'trimer' with another labeler."""
+    values = load(labeler={"kind": "morse", "force_cap": 25.0}, budget={"labels": 90, "iterations": 1}).campaign
+    path = tmp_path / "changed.yaml"
+    path.write_text(yaml.safe_dump(values.as_dict()))
+    return str(path)
+
+
+def test_relabel_takes_over_the_frames_of_another_campaign(
+    command: Callable[..., Result], store: Store, finished: str, changed: str, work: Work
+) -> None:
+    refused = command("submit", changed, "--name", "anew", "--relabel", "nobody")
+    assert refused.exit_code == 2
+    assert "campaign 'nobody': not in the store; the latest are ['trimer']" in refused.stderr
+    assert "submitted anew" in good(command("submit", changed, "--name", "anew", "--relabel", finished))
+    work()
+    values = json.loads(good(command("status", "anew", "--json")))
+    frames = {key for keys in store.training_keys(finished, 99) for key in keys}
+    assert values["state"] == "completed"
+    assert values["relabels"] == finished
+    assert values["iterations"][0]["labels"] + values["iterations"][0]["labels_failed"] == len(frames)
+    assert not frames & set(store.training_keys("anew", 0)[0]), "other settings, other keys"
+
+
+def test_resume_with_another_labeler_shows_the_way_to_label_anew(
+    command: Callable[..., Result], store: Store, launchpad: LaunchPad, load: Loader, changed: str
+) -> None:
+    submit(store, launchpad, load())
+    refused = command("run", changed, "--resume")
+    assert refused.exit_code == 2
+    assert "labeler.force_cap: differs from the stored campaign 'trimer'" in refused.stderr
+    assert "sparc-fw run FILE --name NEW_NAME --relabel trimer" in refused.stderr
+    refused = command("run", changed, "--resume", "--relabel", "other")
+    assert refused.exit_code == 2
+    assert "campaign 'trimer' exists and does not label 'other' anew; choose a --name" in refused.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fireworks import LaunchPad
+from fireworks import FWorker, LaunchPad
 
 import sparc_fw.repair
 import sparc_fw.submission
@@ -163,3 +163,20 @@ def test_a_firework_that_was_reserved_by_a_worker_that_died_is_rerun(
     assert launchpad.get_fw_dict_by_id(reserved.fw_id)["state"] == "READY"
     work()
     assert campaign_status(store, launchpad, "trimer")["state"] == "completed"
+
+
+def test_a_worker_of_another_boot_is_dead_when_it_was_silent_for_long(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work, tmp_path: Path
+) -> None:
+    submit(store, launchpad, load())
+    work(1)
+    prefix, kernel, *rest = worker_name(0).split(":")
+    elsewhere = ":".join([prefix, kernel.replace("@", "@0"), *rest])
+    alive, _ = launchpad.checkout_fw(FWorker(worker_name(1)), str(tmp_path))
+    other, _ = launchpad.checkout_fw(FWorker(elsewhere), str(tmp_path))
+    assert repair(store, launchpad, "trimer").done == []
+    store.claim_seconds = 0.0
+    done = repair(store, launchpad, "trimer").done
+    assert done == [f"reran {other.name!r}, whose worker is dead"]
+    assert launchpad.get_fw_dict_by_id(other.fw_id)["state"] == "READY"
+    assert launchpad.get_fw_dict_by_id(alive.fw_id)["state"] == "RUNNING"

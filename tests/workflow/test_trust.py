@@ -77,7 +77,7 @@ def test_two_workers_at_the_same_moment_compute_each_label_once(
     assert set(calculated.values()) == {1}
     counts = [launchpad.launches.find_one({"fw_id": fw_id})["action"]["stored_data"] for fw_id in twins]
     assert [count["computed"] + count["hits"] for count in counts] == [20, 20]
-    hits = [store.hits(name) for name in ("one", "two")]
+    hits = [campaign_status(store, launchpad, name)["label_hits"] for name in ("one", "two")]
     assert sum(hit["labels"] for hit in hits) == 20
     assert sum(hit["seconds"] for hit in hits) >= 20 * 0.05
     assert store.claims.count_documents({}) == 0

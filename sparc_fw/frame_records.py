@@ -1,0 +1,145 @@
+"""The part of the store that keeps which frames a campaign wants labelled, or trains on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ase import Atoms
+from pymongo.collection import Collection
+
+from sparc_fw.documents import json_hash
+from sparc_fw.encoding import pack_frames, unpack_frames
+from sparc_fw.mongo import Files, MongoDocument, insert_once, patient, place
+
+IMPORT = "import"
+"""Role of the frame sets that files brought."""
+
+
+class FrameRecords:
+    """Frame sets by campaign, iteration and role, in the collection ``framesets``.
+
+    The frames that an iteration trains on are settled at one moment, when its frame set ``train`` is written: that
+    names the imports that were there. What comes later waits for the next iteration, or members of one committee could
+    train on different labels.
+    """
+
+    framesets: Collection[MongoDocument]
+    files: Files
+    patience: float
+
+    @patient
+    def add_frames(
+        self,
+        campaign_id: str,
+        iteration: int,
+        role: str,
+        frames: Sequence[Atoms],
+        keys: Sequence[str],
+        dropped: dict[str, int] | None = None,
+    ) -> MongoDocument:
+        """Write down which frames an iteration wants labelled, in order; the first one to write wins.
+
+        Parameters
+        ----------
+        role : str
+            ``train``, ``test`` or ``scan``.
+        keys : sequence of str
+            The label key of each frame.
+        dropped : dict, optional
+            Frames that were left out, by reason.
+        """
+        record = {
+            "_id": place(campaign_id, iteration, role),
+            "campaign_id": campaign_id,
+            "iteration": iteration,
+            "role": role,
+            "keys": list(keys),
+            "frames": self.files.put(pack_frames(frames)),
+            "dropped": dropped or {},
+        }
+        if role == "train":
+            record["imports"] = self._waiting(campaign_id)
+        return insert_once(self.framesets, record)
+
+    @patient
+    def frameset(self, campaign_id: str, iteration: int, role: str) -> MongoDocument | None:
+        """The record of a frame set, or None."""
+        return self.framesets.find_one({"_id": place(campaign_id, iteration, role)})
+
+    @patient
+    def framesets_of(self, campaign_id: str) -> list[MongoDocument]:
+        """The records of all frame sets of a campaign, in the order of their iterations; imports after what was asked.
+
+        Imports carry the iteration that trains on them first, which is the next one for those that wait.
+        """
+        records = list(self.framesets.find({"campaign_id": campaign_id}))
+        asked = [record for record in records if record["role"] == "train"]
+        settled = {name: record["iteration"] for record in asked for name in record.get("imports", ())}
+        coming = max((record["iteration"] for record in asked), default=-1) + 1
+        for record in records:
+            if record["role"] == IMPORT:
+                record["iteration"] = settled.get(record["_id"], coming)
+        records.sort(key=lambda record: str(record["_id"]))
+        records.sort(key=lambda record: str(record["role"]), reverse=True)
+        return sorted(records, key=lambda record: int(record["iteration"]))
+
+    def _waiting(self, campaign_id: str) -> list[str]:
+        """The imports that no iteration trains on yet."""
+        found = list(self.framesets.find({"campaign_id": campaign_id}, {"role": 1, "imports": 1}))
+        settled = {name for record in found for name in record.get("imports", ())}
+        return sorted(record["_id"] for record in found if record["role"] == IMPORT and record["_id"] not in settled)
+
+    def frames(self, frameset: MongoDocument) -> list[Atoms]:
+        """The frames of a frame set, in order."""
+        return unpack_frames(self.files.get(frameset["frames"]))
+
+    @patient
+    def add_import(self, campaign_id: str, frames: Sequence[Atoms], keys: Sequence[str], paths: Sequence[str]) -> int:
+        """Write down labelled frames that files brought, and return the iteration from which on they are trained on.
+
+        Parameters
+        ----------
+        paths : sequence of str
+            Where they came from.
+        """
+        record = {
+            "_id": "/".join([campaign_id, IMPORT, json_hash(list(keys))[:12]]),
+            "campaign_id": campaign_id,
+            "role": IMPORT,
+            "keys": list(keys),
+            "frames": self.files.put(pack_frames(frames)),
+            "paths": list(paths),
+            "created": time.time(),
+        }
+        name = insert_once(self.framesets, record)["_id"]
+        return next(int(other["iteration"]) for other in self.framesets_of(campaign_id) if other["_id"] == name)
+
+    def training_framesets(self, campaign_id: str, last_iteration: int) -> list[MongoDocument]:
+        """The frame sets to train on of all iterations up to and with `last_iteration`.
+
+        An import has a place of its own, so that nothing that was held out before it changes.
+        """
+        records = self.framesets_of(campaign_id)
+        return [r for r in records if r["role"] in ("train", IMPORT) and r["iteration"] <= last_iteration]
+
+    def paid_keys(self, campaign_id: str, last_iteration: int) -> list[str]:
+        """The keys that the campaign asked to be labelled, in order, none twice; what was imported is not among them.
+
+        Of a label that was imported and asked for later, too, the first counts: it costs nothing.
+        """
+        seen: dict[str, str] = {}
+        for record in self.training_framesets(campaign_id, last_iteration):
+            for key in record["keys"]:
+                seen.setdefault(key, record["role"])
+        return [key for key, role in seen.items() if role != IMPORT]
+
+    def training_keys(self, campaign_id: str, last_iteration: int) -> list[list[str]]:
+        """Per frame set up to and with `last_iteration`, the keys asked for in order; none twice."""
+        seen: set[str] = set()
+        result = []
+        for record in self.training_framesets(campaign_id, last_iteration):
+            keys = [key for key in dict.fromkeys(record["keys"]) if key not in seen]
+            seen.update(keys)
+            result.append(keys)
+        return result
