@@ -13,6 +13,9 @@ from sparc_fw.documents import FROM_FILE, Label
 from sparc_fw.mongo import MongoDocument, patient, refuse_all_but_duplicates
 from sparc_fw.records import label_from_record, label_to_record
 
+ASKED = ("status", "reason", "seconds", "created", "effort_hash")
+"""What somebody who asks for a label is told of it."""
+
 
 class LabelRecords:
     """Labels by key, in the collection ``labels``."""
@@ -62,12 +65,12 @@ class LabelRecords:
         Returns
         -------
         dict of dict
-            By key: ``status``, ``reason``, ``seconds`` and ``created``.
+            By key: ``status``, ``reason``, ``seconds``, ``created`` and ``effort_hash``.
         """
         query = {"_id": {"$in": list(keys)}}
         asker = {"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}
         self.labels.update_many(query, {"$addToSet": {"asked_by": asker}})
-        found = self.labels.find(query, {"status": 1, "reason": 1, "seconds": 1, "created": 1})
+        found = self.labels.find(query, dict.fromkeys(ASKED, 1))
         return {record["_id"]: record for record in found}
 
     @patient

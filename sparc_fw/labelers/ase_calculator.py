@@ -18,6 +18,7 @@ from sparc_fw.child_process import clean_environment, last_lines
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.ase_child import JOB, RESULT, find_calculator, with_electrons, write_job
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
+from sparc_fw.labelers.contents import with_contents
 from sparc_fw.labelers.external import calculation_folder, run_program
 
 LOG = "log"
@@ -25,6 +26,8 @@ LOG = "log"
 
 class ASEOptions(LabelerOptions):
     """Options of the labeler ``ase``."""
+
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"timeout_seconds"}
 
     kind: Literal["ase"] = "ase"
     calculator: str
@@ -78,6 +81,11 @@ class ASELabeler(Labeler[ASEOptions]):
     def version(self) -> str:
         """Versions of ASE and of the package that the calculator is from."""
         return calculator_version(self.options.calculator)
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the numbers: options, and files that the arguments name by absolute paths."""
+        values = super().deciding()
+        return values | {"arguments": with_contents(values["arguments"])}
 
     def check(self, frame: Atoms) -> None:
         """Raise `InputError` if there is no such calculator, or it gives no forces, stress, charge or spin."""

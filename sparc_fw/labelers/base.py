@@ -15,42 +15,12 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from pydantic import Field, ValidationError, model_validator
-from typing_extensions import Self
 
-from sparc_fw.backend import Backend, Options
+from sparc_fw.backend import Backend
 from sparc_fw.documents import Label, Reason, frame_hash, json_hash
 from sparc_fw.errors import InputError
 from sparc_fw.geometry.overlap import describe_overlap
-
-
-class LabelerOptions(Options):
-    """Options that every labeler has."""
-
-    force_cap: float | None = Field(30.0, gt=0)
-    """A label with a longer force on an atom fails, eV/Å: it would spoil a training; null for no limit."""
-    retries: dict[Reason, list[dict[str, Any]]] | None = None
-    """For each reason of failure, the options to change in a further attempt, one after the other; where unset, the
-    labeler's own rules."""
-    key_with_version: bool = False
-    """Whether another version of the code computes a label anew; where false, a label of any version is a hit."""
-
-    @model_validator(mode="after")
-    def _retries_are_options(self) -> Self:
-        for reason, rules in (self.retries or {}).items():
-            for changes in rules:
-                try:
-                    self.changed(changes)
-                except ValidationError as error:
-                    problem = error.errors()[0]
-                    key = ".".join(str(part) for part in problem["loc"])
-                    raise ValueError(f"retries.{reason}: {key}: {problem['msg']}") from error
-        return self
-
-    def changed(self, changes: dict[str, Any]) -> Self:
-        """The same options with some of them changed, validated, and without rules for a further attempt."""
-        return type(self).model_validate({**self.model_dump(), **changes, "retries": {}})
-
+from sparc_fw.labelers.options import LabelerOptions as LabelerOptions
 
 Numbers = tuple[float, np.ndarray, np.ndarray | None, int]
 """Energy (eV), forces (n_atoms, 3) (eV/Å), stress (6,) (eV/Å^3) or None, and the number of attempts."""
@@ -144,13 +114,27 @@ class Labeler(Backend[LabelerOptionsType]):
 
     @cached_property
     def settings_hash(self) -> str:
-        """Hash of all options that decide the numbers."""
-        return json_hash(self.options.model_dump(mode="json"))
+        """Hash of all that decides the numbers; labels of one hash belong together."""
+        return json_hash(self.deciding())
+
+    @cached_property
+    def effort_hash(self) -> str:
+        """Hash of how much is tried for a number."""
+        effort = self.options.model_dump(mode="json", include=set(self.options.effort) - {"key_with_version"})
+        return json_hash([effort, self.own_retries if self.options.retries is None else None])
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the numbers, as plain values: options, and the content of files that they name."""
+        return self.options.deciding()
+
+    def potentials_of(self, frame: Atoms) -> list[str]:
+        """Hashes of what decides the numbers of a frame beside the settings, such as its elements' potentials."""
+        return []
 
     def key(self, frame: Atoms) -> str:
         """Content hash of what is labelled and how: a label with this key is computed once."""
         version = [self.version()] if self.options.key_with_version else []
-        return json_hash([frame_hash(frame), self.settings_hash, *version])
+        return json_hash([frame_hash(frame), self.settings_hash, *self.potentials_of(frame), *version])
 
     def recheck(self, frame: Atoms) -> Label:
         """Label a frame again from the first other guess that gives a number; unchanged where none is known.
@@ -209,6 +193,7 @@ class Labeler(Backend[LabelerOptionsType]):
             "host": socket.gethostname(),
             "cores": self.cores,
             "settings_hash": self.settings_hash,
+            "effort_hash": self.effort_hash,
             "key": self.key(frame),
         }
         try:

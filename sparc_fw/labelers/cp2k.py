@@ -21,6 +21,7 @@ from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.labelers import cp2k_input
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
 from sparc_fw.labelers.box import boxed, without_drift
+from sparc_fw.labelers.contents import with_contents
 from sparc_fw.labelers.cp2k_input import DFT, SCF, section, set_keyword
 from sparc_fw.labelers.cp2k_shell import CP2KShell, ShellEnded, ShellLate
 from sparc_fw.labelers.external import calculation_folder
@@ -44,6 +45,8 @@ class CP2KOptions(LabelerOptions):
 
     kind: Literal["cp2k"] = "cp2k"
     text_files: ClassVar[dict[str, str]] = {"template_file": "template"}
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"max_scf", "timeout_seconds"}
+    steering: ClassVar[frozenset[str]] = frozenset({"scf", "mixing_alpha"})
 
     template: str = ""
     """CP2K input without cell, coordinates, charge and multiplicity, which come from the frame; where neither this nor
@@ -139,6 +142,14 @@ class CP2KLabeler(Labeler[CP2KOptions]):
     def version(self) -> str:
         """Version of CP2K."""
         return _version(tuple(self._words()))
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the numbers: options, and the user's own files that the input names by absolute paths.
+
+        Others are CP2K's own, of its version.
+        """
+        values = super().deciding()
+        return values | {key: with_contents(values[key]) for key in ("template", "overrides")}
 
     def _words(self) -> list[str]:
         return program_words("cp2k_command", self.settings.cp2k_command, ADVICE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,6 +23,9 @@ from sparc_fw.labelers.coupled_cluster import coupled_cluster
 
 class PySCFOptions(LabelerOptions):
     """Options of the labeler ``pyscf``."""
+
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"max_cycle", "max_basis_functions"}
+    steering: ClassVar[frozenset[str]] = frozenset({"guess", "level_shift", "second_order"})
 
     kind: Literal["pyscf"] = "pyscf"
     functional: str = "pbe"
@@ -282,6 +286,12 @@ def _need_dispersion(who: str) -> None:
 def _check_basis(key: str, name: str, symbol: str) -> None:
     from pyscf import gto
 
+    if Path(name.partition("@")[0]).is_file():
+        # PySCF would read it; its content would be in no hash, and on another worker there may be none.
+        raise InputError(
+            f"labeler pyscf: {key}: found {name!r}, which is a file in {Path.cwd()}; expected the name of a basis set, "
+            "or the text of one in NWChem's format"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)

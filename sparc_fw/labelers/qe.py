@@ -15,6 +15,7 @@ from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.labelers import qe_files
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
 from sparc_fw.labelers.box import boxed, without_drift
+from sparc_fw.labelers.contents import file_sha256
 from sparc_fw.labelers.external import calculation_folder, run_program
 from sparc_fw.labelers.program import first_output, program_environment, program_words
 
@@ -25,6 +26,9 @@ OWN_KEYS = frozenset({"calculation", "prefix", "outdir", "pseudo_dir", "tprnfor"
 
 class QEOptions(LabelerOptions):
     """Options of the labeler ``qe``."""
+
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"electron_maxstep", "timeout_seconds"}
+    steering: ClassVar[frozenset[str]] = frozenset({"mixing_beta", "diagonalization"})
 
     kind: Literal["qe"] = "qe"
     pseudopotentials: dict[str, str] = {}
@@ -107,14 +111,31 @@ class QELabeler(Labeler[QEOptions]):
             self._words()
         except MissingDependency as error:
             lacking.append(f"qe needs Quantum ESPRESSO: {error}")
+        return lacking + self._missing_pseudopotentials()
+
+    def _missing_pseudopotentials(self) -> list[str]:
         folder = self.settings.pseudo_dir
-        for symbol, name in sorted(self.options.pseudopotentials.items()):
-            if not (folder / name).is_file():
-                lacking.append(
-                    f"pseudo_dir: found no file {folder / name}, the pseudopotential of {symbol}: put it there, or set "
-                    "SPARC_FW_PSEUDO_DIR to where it is"
-                )
-        return lacking
+        return [
+            f"pseudo_dir: found no file {folder / name}, the pseudopotential of {symbol}: put it there, or set "
+            "SPARC_FW_PSEUDO_DIR to where it is"
+            for symbol, name in sorted(self.options.pseudopotentials.items())
+            if not (folder / name).is_file()
+        ]
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the numbers: options, and what is in the pseudopotentials, not what they are called.
+
+        Raises
+        ------
+        MissingDependency
+            If a pseudopotential is not here.
+        """
+        missing = self._missing_pseudopotentials()
+        if missing:
+            raise MissingDependency("; ".join(missing))
+        table = self.options.pseudopotentials
+        files = {symbol: file_sha256(self.settings.pseudo_dir / name) for symbol, name in table.items()}
+        return super().deciding() | {"pseudopotentials": files}
 
     def version(self) -> str:
         """Version of pw.x."""

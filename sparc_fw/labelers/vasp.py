@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,11 +15,12 @@ from typing_extensions import Self
 
 from sparc_fw.backend import find_command
 from sparc_fw.child_process import clean_environment
+from sparc_fw.documents import json_hash
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers
 from sparc_fw.labelers.external import calculation_folder
-from sparc_fw.labelers.vasp_input import VASPInput, build_input
+from sparc_fw.labelers.vasp_input import VASPInput, build_input, potcar_names
 from sparc_fw.labelers.vasp_output import read_output, refuse_other_atoms
-from sparc_fw.labelers.vasp_potcar import ASE_VARIABLE, PMG_VARIABLE, potcar_folder
+from sparc_fw.labelers.vasp_potcar import ASE_VARIABLE, PMG_VARIABLE, potcar_folder, read_potcars
 
 _TECHNICAL = frozenset(
     [
@@ -37,6 +39,10 @@ class VASPOptions(LabelerOptions):
     """Options of the labeler ``vasp``: an input set of pymatgen with changes, or an INCAR of one's own."""
 
     text_files: ClassVar[dict[str, str]] = {"incar_file": "incar", "kpoints_file": "kpoints"}
+    # A label is refused where a handler changed more than how the SCF is done.
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {
+        *("handlers", "max_errors", "timeout_seconds", "unlisted_tags")
+    }
 
     kind: Literal["vasp"] = "vasp"
     input_set: str | None = None
@@ -122,6 +128,20 @@ class VASPLabeler(Labeler[VASPOptions]):
         elif not folder.is_dir():
             found.append(f"vasp needs POTCAR files: found no folder {folder}")
         return found
+
+    def potentials_of(self, frame: Atoms) -> list[str]:
+        """Hashes of the POTCARs of a frame's elements; where there are no POTCARs, their family and names."""
+        elements = tuple(sorted(set(frame.get_chemical_symbols())))
+        if elements not in self._potcars:
+            symbols, functional = potcar_names(self.options, elements)
+            folder = potcar_folder(self.settings)
+            texts = read_potcars(folder, functional, symbols) if folder is not None else [functional, *symbols]
+            self._potcars[elements] = [json_hash(text) for text in texts]
+        return self._potcars[elements]
+
+    @cached_property
+    def _potcars(self) -> dict[tuple[str, ...], list[str]]:
+        return {}
 
     def version(self) -> str:
         """Version of the VASP that this process ran last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,16 @@ def build_input(options: VASPOptions, frame: Atoms, potcar_folder: Path | None) 
     _set_charge(incar, frame, atoms, potcars)
     _check_tags(options, incar)
     return VASPInput(order, atoms, incar, kpoints, symbols, functional, potcars)
+
+
+def potcar_names(options: VASPOptions, elements: Sequence[str]) -> tuple[list[str], str]:
+    """Names of the POTCARs of some elements, and their family."""
+    apart = Atoms(list(elements), [(0, 0, 4.0 * place) for place in range(len(elements))])
+    apart.set_cell([10.0, 10.0, 4.0 * len(elements) + 10.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        parts = (_by_incar if options.input_set is None else _by_set)(options, apart, False)
+    return parts[2], parts[3]
 
 
 def in_cell(frame: Atoms, vacuum: float, box: float | None) -> Atoms:

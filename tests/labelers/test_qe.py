@@ -71,8 +71,11 @@ def test_namelists_that_cannot_work_are_refused(namelists: dict[str, Any]) -> No
         QEOptions(pseudopotentials={}, namelists=namelists)
 
 
-def test_machine_settings_are_not_part_of_the_key() -> None:
-    here, there = labeler(), labeler(Settings(pw_command="srun pw.x", pseudo_dir=Path("/elsewhere"), cores=16))
+def test_machine_settings_are_not_part_of_the_key(tmp_path: Path) -> None:
+    (tmp_path / "H.UPF").write_text("a pseudopotential")
+    table = {"H": "H.UPF"}
+    here = labeler(Settings(pseudo_dir=tmp_path), pseudopotentials=table)
+    there = labeler(Settings(pw_command="srun pw.x", pseudo_dir=tmp_path, cores=16), pseudopotentials=table)
     assert here.key(hydrogen()) == there.key(hydrogen())
     assert there.cores == 16
 

@@ -255,7 +255,7 @@ def test_gamma_point_alone_runs_the_gamma_executable(tmp_path: Path) -> None:
 
 
 def test_a_molecule_that_outgrows_its_box_is_bad_input(tmp_path: Path) -> None:
-    label = labeler(vasp_settings(tmp_path), box_A=9.0).label(molecule("C2H6"))
+    label = labeler(vasp_settings(tmp_path), box_A=9.0).label(molecule("N2H4"))
     assert (label.reason, label.attempts) == ("bad_input", 0)
     assert "leaves less than vacuum_A, 8 Å, in box_A, 9 Å" in label.message
 
