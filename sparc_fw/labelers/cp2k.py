@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import tempfile
 import time
@@ -16,26 +15,20 @@ from ase.units import Bohr, Hartree
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from sparc_fw.child_process import last_lines
 from sparc_fw.errors import InputError, MissingDependency
-from sparc_fw.labelers import cp2k_input
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
-from sparc_fw.labelers.box import boxed, without_drift
+from sparc_fw.labelers.box import without_drift
 from sparc_fw.labelers.contents import with_contents
-from sparc_fw.labelers.cp2k_input import DFT, SCF, section, set_keyword
+from sparc_fw.labelers.cp2k_build import input_text
+from sparc_fw.labelers.cp2k_input import BUILT_IN, parse_template
+from sparc_fw.labelers.cp2k_output import OUTPUT, check_convergence, did_not_converge, last_words, read
 from sparc_fw.labelers.cp2k_shell import CP2KShell, ShellEnded, ShellLate
 from sparc_fw.labelers.external import calculation_folder
 from sparc_fw.labelers.program import first_output, program_environment, program_words
 
 INPUT = "cp2k.inp"
-OUTPUT = "cp2k.out"
 ADVICE = "expected CP2K (Debian, Ubuntu: apt install cp2k)"
 
-_DOUBLED_BOX = ("MT", "ANALYTIC")
-_CONVERGED = re.compile(r"SCF run converged in|outer SCF loop converged in")
-_NOT_CONVERGED = re.compile(r"SCF run NOT converged|outer SCF loop FAILED to converge")
-_BOX_TEXT = 10
-"""Column at which the text in CP2K's box of an error begins, right of the figure in it."""
 _MOST_FRAMES = 100
 """Calculations of one process: CP2K 2023.1 leaves a file open after each, and may have some hundreds open."""
 
@@ -86,14 +79,14 @@ class CP2KOptions(LabelerOptions):
     def _template_is_written_down(cls, values: Any) -> Any:
         # What decides the numbers belongs into the hash of the options.
         if isinstance(values, dict) and not values.get("template") and not values.get("template_file"):
-            return {**values, "template": cp2k_input.BUILT_IN}
+            return {**values, "template": BUILT_IN}
         return values
 
     @model_validator(mode="after")
     def _template_can_be_read(self) -> Self:
         if self.template:
             try:
-                cp2k_input.parse_template(self.template)
+                parse_template(self.template)
             except ValueError as error:
                 raise ValueError(f"template: {error}") from error
         return self
@@ -189,47 +182,7 @@ class CP2KLabeler(Labeler[CP2KOptions]):
 
     def input_text(self, frame: Atoms) -> str:
         """CP2K's input for a frame."""
-        options = self.options
-        try:
-            root = cp2k_input.parse_template(options.template)
-        except ValueError as error:
-            raise InputError(f"labeler cp2k: template: {error}") from error
-        self._set_keys(root, frame)
-        cp2k_input.apply(root, copy.deepcopy(options.overrides))
-        cp2k_input.set_charge_and_spin(root, *charge_and_spin(frame))
-        solver = cp2k_input.poisson_solver(root)
-        if not frame.pbc.any():
-            # The wavelet solver wants the same grid spacing in all directions.
-            frame = boxed(frame, options.vacuum_A, doubled=solver in _DOUBLED_BOX, cubic=solver == "WAVELET")
-        cp2k_input.set_frame(root, frame, solver)
-        return "\n".join(root.write()) + "\n"
-
-    def _set_keys(self, root: Any, frame: Atoms) -> None:
-        """Put what the options' own keys say into a template."""
-        options = self.options
-        pseudo_potential = options.pseudo_potential
-        if options.functional is not None:
-            chosen = section(root, *DFT, "XC", "XC_FUNCTIONAL")
-            chosen.params, chosen.keywords, chosen.subsections = options.functional, [], []
-            pseudo_potential = pseudo_potential or f"GTH-{options.functional.upper()}"
-        cp2k_input.set_kinds(root, frame.get_chemical_symbols(), options.basis_set, pseudo_potential)
-        for path, name, value in (
-            ((*DFT, "MGRID"), "CUTOFF", options.cutoff_Ry),
-            ((*DFT, "MGRID"), "REL_CUTOFF", options.rel_cutoff),
-            (SCF, "MAX_SCF", options.max_scf),
-            (SCF, "EPS_SCF", options.eps_scf),
-        ):
-            if value is not None:
-                set_keyword(section(root, *path), name, value)
-        if options.scf == "ot":
-            if any(part.name == "SMEAR" for part in section(root, *SCF).subsections):
-                raise LabelError("not_converged", "scf: ot needs whole occupations, the template smears them", 0)
-            cp2k_input.set_orbital_transformation(root)
-        elif options.scf == "diagonalization":
-            cp2k_input.remove_sections(section(root, *SCF), "OT", "OUTER_SCF")
-        if options.mixing_alpha is not None:
-            mixing = {"METHOD": "BROYDEN_MIXING", "ALPHA": options.mixing_alpha}
-            cp2k_input.apply(section(root, *SCF), {"MIXING": mixing})
+        return input_text(self.options, frame)
 
     def calculate(self, frame: Atoms) -> Numbers:
         """Energy (eV), forces (eV/Å), stress (eV/Å^3) where periodic, and one attempt."""
@@ -243,8 +196,7 @@ class CP2KLabeler(Labeler[CP2KOptions]):
                 limit = f"CP2K took longer than timeout_seconds, {self.options.timeout_seconds:g} s, in {folder}"
                 raise LabelError("timeout", f"{limit}; its last words:\n{last_words(folder, '')}") from error
             except ShellEnded as error:
-                output = folder / OUTPUT
-                if output.exists() and _NOT_CONVERGED.search(output.read_text(errors="replace")):
+                if did_not_converge(read(folder)):
                     # From 2024.1 on CP2K ends where an SCF did not converge.
                     raise LabelError("not_converged", f"CP2K: {last_words(folder, str(error))}") from error
                 raise LabelError("crashed", f"CP2K: {last_words(folder, str(error))}") from error
@@ -268,7 +220,7 @@ class CP2KLabeler(Labeler[CP2KOptions]):
         finally:
             if not whole or self.directory is None or self._frames_of_shell >= _MOST_FRAMES:
                 self._end_shell(kill=not whole)
-        check_convergence((folder / OUTPUT).read_text(errors="replace"))
+        check_convergence(read(folder))
         forces = np.array(" ".join(lines[: int(count) // 3]).split(), dtype=float).reshape(-1, 3) * (Hartree / Bohr)
         if not frame.pbc.any():
             return energy * Hartree, without_drift(forces), None, 1
@@ -290,26 +242,6 @@ class CP2KLabeler(Labeler[CP2KOptions]):
     def close(self) -> None:
         """End the running CP2K."""
         self._end_shell()
-
-
-def check_convergence(output: str) -> None:
-    """Raise a `LabelError` unless CP2K's output says that SCF converged, and nowhere that it did not."""
-    if _CONVERGED.search(output) and not _NOT_CONVERGED.search(output):
-        return
-    steps = re.findall(r"(?m)^ +\d+ .*\d\.\d{8} +-?\d+\.\d+ +\S+$", output)
-    told = "CP2K: SCF run NOT converged" if _NOT_CONVERGED.search(output) else "CP2K does not say that SCF converged"
-    raise LabelError("not_converged", "\n".join([f"{told}; the last steps:", *(line.strip() for line in steps[-3:])]))
-
-
-def last_words(folder: Path, errors: str) -> str:
-    """What CP2K said of an error: the text in its box, or else its last lines and its standard error."""
-    path = folder / OUTPUT
-    output = path.read_text(errors="replace") if path.exists() else ""
-    _, box, after = output.rpartition("[ABORT]")
-    if not box:
-        return "\n".join(part for part in (last_lines(output, 5), errors.strip()) if part)
-    inside = after.partition("*" * 70)[0].splitlines()
-    return " ".join(line[_BOX_TEXT:].rstrip(" *").strip() for line in inside if len(line) > _BOX_TEXT).strip()
 
 
 @cache

@@ -14,8 +14,9 @@ from external_codes import cp2k, hydrogen
 from sparc_fw.errors import InputError
 from sparc_fw.labelers import cp2k as module
 from sparc_fw.labelers.base import LabelError
-from sparc_fw.labelers.cp2k import CP2KLabeler, CP2KOptions, check_convergence
+from sparc_fw.labelers.cp2k import CP2KLabeler, CP2KOptions
 from sparc_fw.labelers.cp2k_input import BUILT_IN
+from sparc_fw.labelers.cp2k_output import check_convergence
 from sparc_fw.settings import Settings
 
 
