@@ -86,7 +86,9 @@ class Labeler(Backend[LabelerOptionsType]):
     """What is tried again where the campaign names no rules of its own."""
     rechecks: ClassVar[list[dict[str, Any]]] = []
     """Options to change, one set after the other, to find out whether a number was that of a wrong electronic state:
-    another guess first, stricter settings after; the same numbers must come out where it was not."""
+    another guess first, stricter settings after; the same numbers must come out where it was not. Labelers that know
+    nothing of how their numbers come about (``ase``, ``command``), or whose numbers are no solutions of equations
+    (``potential``), have none, and nobody suspects their labels: the same calculation would only be paid twice."""
 
     directory: Path | None = None
     """Where calculations may leave files while the labeler is open."""

@@ -39,7 +39,7 @@ class CP2KOptions(LabelerOptions):
     kind: Literal["cp2k"] = "cp2k"
     text_files: ClassVar[dict[str, str]] = {"template_file": "template"}
     effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"max_scf", "timeout_seconds"}
-    steering: ClassVar[frozenset[str]] = frozenset({"scf", "mixing_alpha"})
+    steering: ClassVar[frozenset[str]] = frozenset({"guess", "scf", "mixing_alpha"})
 
     template: str = ""
     """CP2K input without cell, coordinates, charge and multiplicity, which come from the frame; where neither this nor
@@ -60,6 +60,9 @@ class CP2KOptions(LabelerOptions):
     scf: Literal["diagonalization", "ot"] | None = None
     """How SCF is done: by diagonalization, or by orbital transformation with up to 10 outer loops, for systems with a
     gap; where unset, as in the template."""
+    guess: Literal["atomic", "core", "random"] | None = None
+    """First density: of atoms, of the electrons among bare cores, or of random orbitals; where unset, the template's.
+    Where there is more than one solution, another guess may find another one."""
     max_scf: int | None = Field(None, ge=1)
     """Most SCF steps, of each outer loop where there are any; where unset, the template's."""
     eps_scf: float | None = Field(None, gt=0)
@@ -114,6 +117,12 @@ class CP2KLabeler(Labeler[CP2KOptions]):
             {"scf": "ot", "max_scf": 40},
         ]
     }
+
+    # The template's method is kept first: orbital transformation may not be for the system.
+    rechecks: ClassVar[list[dict[str, Any]]] = [
+        {"guess": "core", "eps_scf": 1e-7},
+        {"guess": "random", "scf": "ot", "max_scf": 40},
+    ]
 
     _shell: CP2KShell | None = None
     _frames_of_shell: int = 0

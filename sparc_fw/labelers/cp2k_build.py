@@ -66,6 +66,7 @@ def _set_keys(options: CP2KOptions, root: Any, frame: Atoms) -> None:
     for path, name, value in (
         ((*DFT, "MGRID"), "CUTOFF", options.cutoff_Ry),
         ((*DFT, "MGRID"), "REL_CUTOFF", options.rel_cutoff),
+        (SCF, "SCF_GUESS", options.guess and options.guess.upper()),
         (SCF, "MAX_SCF", options.max_scf),
         (SCF, "EPS_SCF", options.eps_scf),
     ):

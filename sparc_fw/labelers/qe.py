@@ -28,7 +28,9 @@ class QEOptions(LabelerOptions):
     """Options of the labeler ``qe``."""
 
     effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"electron_maxstep", "timeout_seconds"}
-    steering: ClassVar[frozenset[str]] = frozenset({"mixing_beta", "diagonalization"})
+    steering: ClassVar[frozenset[str]] = frozenset(
+        {"mixing_beta", "diagonalization", "starting_density", "starting_wavefunctions"}
+    )
 
     kind: Literal["qe"] = "qe"
     pseudopotentials: dict[str, str] = {}
@@ -59,6 +61,11 @@ class QEOptions(LabelerOptions):
     """Fraction of the new density in mixing."""
     diagonalization: Literal["david", "cg", "ppcg", "paro"] = "david"
     """Eigenvalue solver."""
+    starting_density: Literal["atoms", "ions"] = "atoms"
+    """First density: of neutral atoms, or of elements with charges of +0.5 and -0.5 e in turn, for which pw.x 6.5 or
+    later is needed. Where there is more than one solution, another start may find another one."""
+    starting_wavefunctions: Literal["atomic", "atomic+random", "random"] = "atomic+random"
+    """First wavefunctions."""
     namelists: dict[Literal["control", "system", "electrons"], dict[str, Any]] = {}
     """Anything else of pw.x's namelists, over what the keys above say: ``{system: {input_dft: rpbe}}``."""
     timeout_seconds: float = Field(3600.0, gt=0)
@@ -98,6 +105,11 @@ class QELabeler(Labeler[QEOptions]):
             {"mixing_beta": 0.1, "electron_maxstep": 200, "diagonalization": "cg"},
         ]
     }
+
+    rechecks: ClassVar[list[dict[str, Any]]] = [
+        {"starting_density": "ions", "starting_wavefunctions": "random", "mixing_beta": 0.3, "conv_thr_Ry": 1e-10},
+        {"starting_wavefunctions": "random", "mixing_beta": 0.3, "conv_thr_Ry": 1e-10},
+    ]
 
     @property
     def cores(self) -> int:
@@ -223,7 +235,11 @@ class QELabeler(Labeler[QEOptions]):
             system |= {"occupations": "smearing", "smearing": options.smearing, "degauss": width}
         if not periodic:
             system["assume_isolated"] = options.assume_isolated
+        if options.starting_density == "ions":
+            kinds = range(len(set(frame.get_chemical_symbols())))
+            system |= {f"starting_charge({kind + 1})": 0.5 * (-1) ** kind for kind in kinds}
         electrons = {
+            "startingwfc": options.starting_wavefunctions,
             "conv_thr": options.conv_thr_Ry,
             "electron_maxstep": options.electron_maxstep,
             "mixing_beta": options.mixing_beta,

@@ -43,6 +43,7 @@ class VASPOptions(LabelerOptions):
     effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {
         *("handlers", "max_errors", "timeout_seconds", "unlisted_tags")
     }
+    steering: ClassVar[frozenset[str]] = frozenset({"algorithm", "start", "moment_factor"})
 
     kind: Literal["vasp"] = "vasp"
     input_set: str | None = None
@@ -71,6 +72,13 @@ class VASPOptions(LabelerOptions):
     """Edge of a cubic box for molecules, Å; where unset, each molecule's extent and `vacuum_A`, in whole Å."""
     spin: Literal["frame", "free"] = "frame"
     """frame: the frame's number of unpaired electrons is held (ISPIN, NUPDOWN); free: as input set or INCAR say."""
+    algorithm: Literal["Normal", "Fast", "VeryFast", "All", "Damped", "Conjugate"] | None = None
+    """How SCF is done (ALGO); where unset, as input set or INCAR say."""
+    start: Literal["atoms", "orbitals"] | None = None
+    """First density: of atoms (ICHARG = 2), or of random orbitals (ICHARG = 0); where unset, as input set or INCAR say.
+    Where there is more than one solution, another start may find another one."""
+    moment_factor: float = Field(1.0, gt=0)
+    """Factor on the magnetic moments that SCF starts from (MAGMOM)."""
     handlers: list[str] = ["VaspErrorHandler", "MeshSymmetryErrorHandler", "UnconvergedErrorHandler", "StdErrHandler"]
     """custodian's error handlers; a label is refused where one of them changed more than how the SCF is done."""
     max_errors: int = Field(5, ge=1)
@@ -108,6 +116,10 @@ class VASPLabeler(Labeler[VASPOptions]):
     packages: ClassVar[tuple[str, ...]] = ("pymatgen", "custodian")
     extra: ClassVar[str] = "vasp"
     code: ClassVar[str] = "vasp"
+    rechecks: ClassVar[list[dict[str, Any]]] = [
+        {"algorithm": "All", "start": "orbitals", "moment_factor": 1.5},
+        {"algorithm": "Normal", "start": "atoms", "moment_factor": 1.5},
+    ]
 
     @property
     def cores(self) -> int:

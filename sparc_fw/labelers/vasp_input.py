@@ -99,6 +99,7 @@ def build_input(options: VASPOptions, frame: Atoms, potcar_folder: Path | None) 
         else:
             incar, kpoints, symbols, functional = _by_incar(options, atoms, bool(frame.pbc.any()))
     _set_spin(options, incar, frame)
+    _set_start(options, incar)
     potcars = read_potcars(potcar_folder, functional, symbols) if potcar_folder is not None else None
     _set_charge(incar, frame, atoms, potcars)
     _check_tags(options, incar)
@@ -228,6 +229,17 @@ def _set_spin(options: VASPOptions, incar: Incar, frame: Atoms) -> None:
     elif "MAGMOM" not in said:
         # The sum is fixed by NUPDOWN; how it spreads is for VASP to find.
         incar["MAGMOM"] = [spin / len(frame)] * len(frame)
+
+
+def _set_start(options: VASPOptions, incar: Incar) -> None:
+    """Put in what the options' own keys say of how SCF begins and goes on."""
+    if options.algorithm is not None:
+        incar.pop("IALGO", None)
+        incar["ALGO"] = options.algorithm
+    if options.start is not None:
+        incar.update({"ISTART": 0, "ICHARG": {"atoms": 2, "orbitals": 0}[options.start]})
+    if "MAGMOM" in incar and options.moment_factor != 1.0:
+        incar["MAGMOM"] = (options.moment_factor * np.array(incar["MAGMOM"], dtype=float)).tolist()
 
 
 def _set_charge(incar: Incar, frame: Atoms, atoms: Atoms, potcars: list[str] | None) -> None:
