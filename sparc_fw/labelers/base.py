@@ -135,8 +135,24 @@ class Labeler(Backend[LabelerOptionsType]):
 
     def key(self, frame: Atoms) -> str:
         """Content hash of what is labelled and how: a label with this key is computed once."""
-        version = [self.version()] if self.options.key_with_version else []
+        version = [self.keyed_version()] if self.options.key_with_version else []
         return json_hash([frame_hash(frame), self.settings_hash, *self.potentials_of(frame), *version])
+
+    def keyed_version(self) -> str:
+        """The version for keys, which are made before anything is computed.
+
+        Raises
+        ------
+        InputError
+            If it is not known by then.
+        """
+        version = self.version()
+        if version in ("unknown", "not installed"):
+            raise InputError(
+                f"labeler {self.options.kind}: key_with_version: found the version of {self.code} {version}, expected "
+                "one to make keys with: see that it runs here, or leave key_with_version out"
+            )
+        return version
 
     def recheck(self, frame: Atoms) -> Label:
         """Label a frame again from the first other guess that gives a number; unchanged where none is known.

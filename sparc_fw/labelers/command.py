@@ -60,6 +60,8 @@ class CommandOptions(LabelerOptions):
             ) from error
         if not words:
             raise ValueError("command: found nothing, expected a command")
+        if self.key_with_version and self.code_version == "unknown":
+            raise ValueError("key_with_version: found it without code_version, expected the version of what computes")
         named = bool(self.script) or self.script_file is not None
         if named != ("{script}" in self.command):
             raise ValueError(

@@ -16,6 +16,7 @@ from typing_extensions import Self
 from sparc_fw.backend import find_command
 from sparc_fw.child_process import clean_environment
 from sparc_fw.documents import json_hash
+from sparc_fw.errors import MissingDependency
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers
 from sparc_fw.labelers.external import calculation_folder
 from sparc_fw.labelers.vasp_input import VASPInput, build_input, potcar_names
@@ -41,7 +42,7 @@ class VASPOptions(LabelerOptions):
     text_files: ClassVar[dict[str, str]] = {"incar_file": "incar", "kpoints_file": "kpoints"}
     # A label is refused where a handler changed more than how the SCF is done.
     effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {
-        *("handlers", "max_errors", "timeout_seconds", "unlisted_tags")
+        *("handlers", "max_errors", "timeout_seconds", "unlisted_tags", "code_version")
     }
     steering: ClassVar[frozenset[str]] = frozenset({"algorithm", "start", "moment_factor"})
 
@@ -81,6 +82,9 @@ class VASPOptions(LabelerOptions):
     """Factor on the magnetic moments that SCF starts from (MAGMOM)."""
     handlers: list[str] = ["VaspErrorHandler", "MeshSymmetryErrorHandler", "UnconvergedErrorHandler", "StdErrHandler"]
     """custodian's error handlers; a label is refused where one of them changed more than how the SCF is done."""
+    code_version: str | None = None
+    """Version of VASP that labels are to be computed with, such as 6.4.2; one that calls itself something else is
+    refused. `key_with_version` needs it, for VASP tells its version only when it has computed."""
     max_errors: int = Field(5, ge=1)
     """After so many errors custodian gives up."""
     timeout_seconds: float = Field(86400.0, gt=0)
@@ -97,6 +101,11 @@ class VASPOptions(LabelerOptions):
             raise ValueError("kpoints: found it beside input_set, expected user_kpoints_settings")
         if self.user_kpoints_settings and own:
             raise ValueError("user_kpoints_settings: found it beside incar, expected kpoints or kpoints_file")
+        if self.key_with_version and self.code_version is None:
+            raise ValueError(
+                "key_with_version: found it without code_version, expected the version of VASP (such as 6.4.2): VASP "
+                "tells it only when it has computed, and keys are made before"
+            )
         return self
 
 
@@ -159,6 +168,20 @@ class VASPLabeler(Labeler[VASPOptions]):
         """Version of the VASP that this process ran last."""
         return _VERSIONS.get(self.settings.vasp_command, "unknown")
 
+    def keyed_version(self) -> str:
+        """The version that the options demand."""
+        return self.options.code_version or super().keyed_version()
+
+    def _refuse_other_version(self) -> None:
+        """Raise `MissingDependency` where the VASP of this machine is known and not the one that is demanded."""
+        found, wanted = self.version(), self.options.code_version
+        if wanted is None or found in ("unknown", wanted) or found.startswith(f"{wanted}."):
+            return
+        raise MissingDependency(
+            f"labeler vasp: code_version: found VASP {found}, which '{self.settings.vasp_command}' runs, expected "
+            f"{wanted}: set vasp_command to that version, or change code_version in a new campaign"
+        )
+
     def check(self, frame: Atoms) -> None:
         """Raise `InputError` if a frame can never be labelled: tags, k-points, POTCARs, electrons or cell."""
         # Without custodian nothing runs, which `missing` says, but labels can be imported and inputs looked at.
@@ -176,6 +199,7 @@ class VASPLabeler(Labeler[VASPOptions]):
         """Free energy (eV), forces (eV/Å), stress (eV/Å^3) where periodic, and how often VASP was started."""
         from sparc_fw.labelers.vasp_run import run_vasp
 
+        self._refuse_other_version()
         given = self.input(frame)
         options = self.options
         with calculation_folder(self, frame) as folder:
@@ -189,6 +213,7 @@ class VASPLabeler(Labeler[VASPOptions]):
             if output is None:
                 raise LabelError("crashed", f"VASP left no energy and forces; {trouble or 'it told nothing'}", runs)
             _VERSIONS[self.settings.vasp_command] = output.version
+            self._refuse_other_version()
             if not output.converged:
                 told = f"electronic loop not converged in {output.electronic_steps}"
                 raise LabelError("not_converged", f"{told}; {trouble}" if trouble else told, runs)
