@@ -151,6 +151,11 @@ def _by_set(options: VASPOptions, atoms: Atoms, periodic: bool) -> Parts:
 
     plain = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
     given = options.user_incar_settings
+    if not isinstance(given.get("MAGMOM", {}), dict):
+        raise InputError(
+            f"labeler vasp: user_incar_settings: MAGMOM: found {given['MAGMOM']!r} with an input set, expected moments "
+            "by element, such as {Fe: 5}"
+        )
     # User settings take the place of what the set would write, but not of what is asked for here.
     unread = {tag: False for tag in _UNREAD if tag not in given}
     # Some sets take no null for the family.
@@ -216,14 +221,20 @@ def _set_spin(options: VASPOptions, incar: Incar, frame: Atoms) -> None:
     spin = check_electrons(frame) if not frame.pbc.any() else charge_and_spin(frame)[1]
     demanded: dict[str, Any] = {"ISPIN": 2, "NUPDOWN": spin} if spin else {"ISPIN": 1}
     said = {tag.upper() for tag in options.user_incar_settings} | (set(incar) if options.input_set is None else set())
-    for tag, value in demanded.items():
-        if tag in said and incar[tag] != value:
+    wanted = demanded if spin else {**demanded, "NUPDOWN": 0, "MAGMOM": 0}
+    for tag in sorted(said & set(wanted) & set(incar)):
+        found = options.user_incar_settings.get(tag, incar[tag])
+        numbers = np.ravel(np.array([*found.values()] if isinstance(found, dict) else found, dtype=float))
+        # A difference of -1 is none that is held.
+        allowed = (0, -1) if tag == "NUPDOWN" and not spin else (wanted[tag],)
+        if not np.isin(numbers, allowed).all():
             raise InputError(
-                f"labeler vasp: {tag}: found {incar[tag]} for a frame with {spin} unpaired electrons, expected "
-                f"{value}; change 'spin' of the system, or set the labeler's 'spin: free'"
+                f"labeler vasp: {tag}: found {found} for a frame with {spin} unpaired electrons, expected "
+                f"{wanted[tag]}; change 'spin' of the system, or set the labeler's 'spin: free'"
             )
     incar.update(demanded)
     if not spin:
+        # An input set's own, for a calculation with spin.
         incar.pop("MAGMOM", None)
         incar.pop("NUPDOWN", None)
     elif "MAGMOM" not in said:
