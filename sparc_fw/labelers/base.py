@@ -52,11 +52,11 @@ def charge_and_spin(frame: Atoms) -> tuple[int, int]:
     return int(frame.info.get("charge", 0)), int(frame.info.get("spin", 0))
 
 
-def check_electrons(frame: Atoms) -> int:
+def check_electrons(frame: Atoms, otherwise: str = "") -> int:
     """Check that the electrons of a frame can have its spin; returns the number of unpaired electrons.
 
     Closed cores (of pseudopotentials and of tight binding) hold even numbers of electrons, so that all electrons can
-    be counted.
+    be counted. `otherwise` is what else can be done, for the error.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def check_electrons(frame: Atoms) -> int:
         raise InputError(
             f"spin: found {spin} unpaired electrons for {frame.get_chemical_formula()} with charge {charge}, which has "
             f"{electrons} electrons; expected an {'odd' if electrons % 2 else 'even'} number up to "
-            f"{max(electrons, 0)}: change 'spin' or 'charge' of the system"
+            f"{max(electrons, 0)}: change 'spin' or 'charge' of the system{otherwise}"
         )
     return spin
 

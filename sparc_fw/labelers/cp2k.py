@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,9 +17,9 @@ from typing_extensions import Self
 
 from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
-from sparc_fw.labelers.box import without_drift
+from sparc_fw.labelers.box import ISOLATED, periodicity, without_drift
 from sparc_fw.labelers.contents import with_contents
-from sparc_fw.labelers.cp2k_build import input_text
+from sparc_fw.labelers.cp2k_build import input_text, smears
 from sparc_fw.labelers.cp2k_input import BUILT_IN, parse_template
 from sparc_fw.labelers.cp2k_output import OUTPUT, check_convergence, did_not_converge, last_words, read
 from sparc_fw.labelers.cp2k_shell import CP2KShell, ShellEnded, ShellLate
@@ -67,10 +67,16 @@ class CP2KOptions(LabelerOptions):
     """Most SCF steps, of each outer loop where there are any; where unset, the template's."""
     eps_scf: float | None = Field(None, gt=0)
     """SCF convergence, as CP2K's EPS_SCF; where unset, the template's."""
+    smearing_K: float | None = Field(None, gt=0)
+    """Electronic temperature of smeared (Fermi-Dirac) occupations, K, for metals; where unset, as in the template. A
+    cell with spin 0 may then hold an odd number of electrons, whose spins share one Fermi level."""
+    added_orbitals: int | None = Field(None, ge=1)
+    """Orbitals beyond the occupied ones that smearing may fill; where unset, two for each atom, and 10 at least."""
     mixing_alpha: float | None = Field(None, gt=0, le=1)
     """Fraction of the new density in Broyden's mixing; where unset, mixing as in the template."""
     vacuum_A: float = Field(4.0, gt=0)
-    """Empty space around a molecule, Å; its box is a cube, doubled for the Poisson solvers MT and ANALYTIC."""
+    """Empty space around a molecule or slab, Å. A molecule's box is a cube; boxes are doubled for the Poisson solvers
+    MT and ANALYTIC, of which slabs (pbc true, true, false) have one."""
     overrides: dict[str, Any] = {}
     """Anything else of CP2K's input, section by section: ``{FORCE_EVAL: {DFT: {QS: {EPS_DEFAULT: 1.0e-14}}}}``. ``_``
     is a section's own parameter, null removes, a list repeats a keyword."""
@@ -96,7 +102,7 @@ class CP2KOptions(LabelerOptions):
 
 
 class CP2KLabeler(Labeler[CP2KOptions]):
-    """DFT energies, forces and stresses; partly periodic frames count as periodic in all directions.
+    """DFT energies, forces and stresses of molecules, slabs (without stress) and crystals.
 
     CP2K is started once while the labeler is open. Each frame is loaded anew, from atomic densities and in an empty
     folder: it repeats to the last digit that CP2K hands out, whatever was calculated before. An SCF that did not
@@ -122,6 +128,7 @@ class CP2KLabeler(Labeler[CP2KOptions]):
     rechecks: ClassVar[list[dict[str, Any]]] = [
         {"guess": "core", "eps_scf": 1e-7},
         {"guess": "random", "scf": "ot", "max_scf": 40},
+        {"guess": "random", "eps_scf": 1e-7},
     ]
 
     _shell: CP2KShell | None = None
@@ -164,7 +171,8 @@ class CP2KLabeler(Labeler[CP2KOptions]):
         """
         self._check_frame(frame)
         text = self.input_text(frame)
-        known = (frozenset(frame.symbols), *charge_and_spin(frame), bool(frame.pbc.any()))
+        odd = int(frame.numbers.sum()) % 2
+        known = (frozenset(frame.symbols), *charge_and_spin(frame), odd, tuple(frame.pbc))
         if known in self._accepted or self.missing():
             return
         with tempfile.TemporaryDirectory(prefix="sparc_fw_check_") as folder:
@@ -183,11 +191,18 @@ class CP2KLabeler(Labeler[CP2KOptions]):
                 ) from error
         self._accepted |= {known}
 
-    @staticmethod
-    def _check_frame(frame: Atoms) -> None:
-        check_electrons(frame)
-        if frame.pbc.any() and frame.cell.rank < 3:
-            raise InputError("labeler cp2k: found a periodic frame without three cell vectors, expected them all")
+    def _check_frame(self, frame: Atoms) -> None:
+        periodic = periodicity("cp2k", frame) != "molecule"
+        # A metal's cell may hold an odd number of electrons without a magnetic moment.
+        if not (periodic and charge_and_spin(frame)[1] == 0 and self._smears):
+            check_electrons(frame, ", or set the labeler's 'smearing_K' for a metal" if periodic else "")
+
+    @cached_property
+    def _smears(self) -> bool:
+        try:
+            return smears(self.options)
+        except ValueError as error:
+            raise InputError(f"labeler cp2k: template: {error}") from error
 
     def input_text(self, frame: Atoms) -> str:
         """CP2K's input for a frame."""
@@ -231,8 +246,9 @@ class CP2KLabeler(Labeler[CP2KOptions]):
                 self._end_shell(kill=not whole)
         check_convergence(read(folder))
         forces = np.array(" ".join(lines[: int(count) // 3]).split(), dtype=float).reshape(-1, 3) * (Hartree / Bohr)
-        if not frame.pbc.any():
-            return energy * Hartree, without_drift(forces), None, 1
+        repeats = periodicity("cp2k", frame)
+        if repeats != "crystal":
+            return energy * Hartree, without_drift(forces, ISOLATED[repeats]), None, 1
         # CP2K's stress is a pressure, of the opposite sign.
         tensor = -np.array(stress.split(), dtype=float) * (Hartree / Bohr**3)
         return energy * Hartree, forces, tensor[[0, 4, 8, 5, 2, 1]], 1

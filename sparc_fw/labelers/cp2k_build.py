@@ -10,7 +10,7 @@ from ase.units import Bohr
 
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.base import LabelError, charge_and_spin
-from sparc_fw.labelers.box import boxed
+from sparc_fw.labelers.box import Periodicity, boxed, periodicity, slab_box
 from sparc_fw.labelers.cp2k_input import (
     DFT,
     SCF,
@@ -26,6 +26,7 @@ from sparc_fw.labelers.cp2k_input import (
 if TYPE_CHECKING:
     from sparc_fw.labelers.cp2k import CP2KOptions
 
+_OFF = ("F", "FALSE", "OFF", "N", "NO")
 _DOUBLED_BOX = ("MT", "ANALYTIC")
 _UNRESTRICTED = ("UKS", "UNRESTRICTED_KOHN_SHAM", "LSD", "SPIN_POLARIZED")
 
@@ -46,12 +47,15 @@ def input_text(options: CP2KOptions, frame: Atoms) -> str:
         raise InputError(f"labeler cp2k: template: {error}") from error
     _set_keys(options, root, frame)
     apply(root, copy.deepcopy(options.overrides))
-    set_charge_and_spin(root, *charge_and_spin(frame))
-    solver = poisson_solver(root)
-    if not frame.pbc.any():
+    set_charge_and_spin(root, frame)
+    repeats = periodicity("cp2k", frame)
+    solver = poisson_solver(root, repeats)
+    if repeats == "molecule":
         # The wavelet solver wants the same grid spacing in all directions.
         frame = boxed(frame, options.vacuum_A, doubled=solver in _DOUBLED_BOX, cubic=solver == "WAVELET")
-    set_frame(root, frame, solver)
+    elif repeats == "slab":
+        frame = slab_box(frame, options.vacuum_A)
+    set_frame(root, frame, solver, repeats)
     return "\n".join(root.write()) + "\n"
 
 
@@ -72,9 +76,12 @@ def _set_keys(options: CP2KOptions, root: Any, frame: Atoms) -> None:
     ):
         if value is not None:
             set_keyword(section(root, *path), name, value)
+    if options.smearing_K is not None:
+        added = options.added_orbitals or max(10, 2 * len(frame))
+        set_smearing(root, options.smearing_K, added)
     if options.scf == "ot":
         if any(part.name == "SMEAR" for part in section(root, *SCF).subsections):
-            raise LabelError("not_converged", "scf: ot needs whole occupations, the template smears them", 0)
+            raise LabelError("not_converged", "scf: ot needs whole occupations, not smeared ones", 0)
         set_orbital_transformation(root)
     elif options.scf == "diagonalization":
         remove_sections(section(root, *SCF), "OT", "OUTER_SCF")
@@ -122,45 +129,84 @@ def set_orbital_transformation(root: Any) -> None:
     apply(scf, {"OUTER_SCF": {"MAX_SCF": 10, "EPS_SCF": tolerance}})
 
 
-def set_charge_and_spin(root: Any, charge: int, spin: int) -> None:
-    """Charge, multiplicity, and unrestricted orbitals where electrons are unpaired."""
-    dft = section(root, *DFT)
+def set_smearing(root: Any, temperature: float, added_orbitals: int) -> None:
+    """Occupy orbitals as Fermi and Dirac say, which needs diagonalization."""
+    scf = section(root, *SCF)
+    remove_sections(scf, "OT", "OUTER_SCF", "SMEAR")
+    smear = {"_": True, "METHOD": "FERMI_DIRAC", "ELECTRONIC_TEMPERATURE": f"[K] {temperature:g}"}
+    apply(scf, {"SMEAR": smear, "ADDED_MOS": added_orbitals})
+
+
+def smears(options: CP2KOptions) -> bool:
+    """Whether occupations are smeared, by whichever part of the options."""
+    if options.smearing_K is not None:
+        return True
+    root = parse_template(options.template)
+    apply(root, copy.deepcopy(options.overrides))
+    return _smear(root) is not None
+
+
+def _smear(root: Any) -> Any:
+    found = [part for part in section(root, *SCF).subsections if part.name == "SMEAR"]
+    return next((part for part in found if str(part.params or "T").strip(" .").upper() not in _OFF), None)
+
+
+def set_charge_and_spin(root: Any, frame: Atoms) -> None:
+    """Charge, multiplicity, and unrestricted orbitals where electrons are unpaired or cannot all be paired.
+
+    With smeared occupations the number of unpaired electrons is held, too. Only for the odd number of electrons of a
+    metal's cell without unpaired ones both spins share one Fermi level, and SCF finds the difference. (Held at 0, CP2K
+    2023.1 loses half an electron of a cell with one.)
+    """
+    charge, spin = charge_and_spin(frame)
+    odd = (int(frame.numbers.sum()) - charge) % 2 == 1
+    dft, smear = section(root, *DFT), _smear(root)
     set_keyword(dft, "CHARGE", charge)
-    set_keyword(dft, "MULTIPLICITY", spin + 1)
-    if spin:
-        for name in _UNRESTRICTED:
-            set_keyword(dft, name)
-        set_keyword(dft, "UKS", True)
+    set_keyword(dft, "MULTIPLICITY", 2 if odd and not spin else spin + 1)
+    if not (spin or odd):
+        return
+    for name in _UNRESTRICTED:
+        set_keyword(dft, name)
+    set_keyword(dft, "UKS", True)
+    if spin and smear is not None and keyword(smear, "FIXED_MAGNETIC_MOMENT") is None:
+        set_keyword(smear, "FIXED_MAGNETIC_MOMENT", spin)
 
 
-def poisson_solver(root: Any) -> str:
-    """The solver that the template names for molecules; wavelets, which need the least box, where it names none."""
-    named = keyword(section(root, *DFT, "POISSON"), "PSOLVER") or keyword(
-        section(root, *DFT, "POISSON"), "POISSON_SOLVER"
-    )
-    return "WAVELET" if named is None or named.upper() == "PERIODIC" else named.upper()
+def poisson_solver(root: Any, repeats: Periodicity) -> str:
+    """The solver that the template names, where it can isolate what does not repeat.
+
+    Otherwise wavelets for molecules, which need the least box, and the analytic one for slabs.
+    """
+    poisson = section(root, *DFT, "POISSON")
+    named = (keyword(poisson, "PSOLVER") or keyword(poisson, "POISSON_SOLVER") or "").upper()
+    if repeats == "crystal":
+        return "PERIODIC"
+    if repeats == "slab":
+        return "MT" if named == "MT" else "ANALYTIC"
+    return "WAVELET" if named in ("", "PERIODIC") else named
 
 
-def set_frame(root: Any, frame: Atoms, solver: str) -> None:
+def set_frame(root: Any, frame: Atoms, solver: str, repeats: Periodicity) -> None:
     """Cell, coordinates, boundary conditions, and what is to be computed.
 
     Lengths are in bohr by ASE's constant, which converts the forces back.
     """
-    periodic = bool(frame.pbc.any())
+    directions = {"molecule": "NONE", "slab": "XY", "crystal": "XYZ"}[repeats]
     subsys = section(root, *SUBSYS)
     remove_sections(subsys, "CELL", "COORD", "TOPOLOGY")
     cell, coordinates = section(subsys, "CELL"), section(subsys, "COORD")
     for name, vector in zip("ABC", frame.cell.array / Bohr, strict=True):
         set_keyword(cell, name, "[bohr] " + _numbers(vector))
-    set_keyword(cell, "PERIODIC", "XYZ" if periodic else "NONE")
+    set_keyword(cell, "PERIODIC", directions)
     coordinates.keywords = ["UNIT bohr"] + [
         f"{symbol} {_numbers(place)}" for symbol, place in zip(frame.symbols, frame.positions / Bohr, strict=True)
     ]
     poisson = section(root, *DFT, "POISSON")
     set_keyword(poisson, "POISSON_SOLVER")
-    set_keyword(poisson, "PERIODIC", "XYZ" if periodic else "NONE")
-    set_keyword(poisson, "PSOLVER", "PERIODIC" if periodic else solver)
-    set_keyword(section(root, "FORCE_EVAL"), "STRESS_TENSOR", "ANALYTICAL" if periodic else "NONE")
+    set_keyword(poisson, "PERIODIC", directions)
+    set_keyword(poisson, "PSOLVER", solver)
+    # CP2K has no stress of slabs.
+    set_keyword(section(root, "FORCE_EVAL"), "STRESS_TENSOR", "ANALYTICAL" if repeats == "crystal" else "NONE")
     what = section(root, "GLOBAL")
     set_keyword(what, "PROJECT_NAME")
     # The output must tell whether SCF converged.

@@ -16,7 +16,7 @@ from typing_extensions import Self
 from sparc_fw.backend import find_command
 from sparc_fw.child_process import clean_environment
 from sparc_fw.documents import json_hash
-from sparc_fw.errors import MissingDependency
+from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers
 from sparc_fw.labelers.external import calculation_folder
 from sparc_fw.labelers.vasp_input import VASPInput, build_input, potcar_names
@@ -68,7 +68,7 @@ class VASPOptions(LabelerOptions):
     unlisted_tags: list[str] = []
     """INCAR tags that pymatgen does not list and that are meant all the same."""
     vacuum_A: float = Field(8.0, gt=0)
-    """Least empty space between a molecule and its images along each axis, Å."""
+    """Least empty space between a molecule, slab or chain and its images where it does not repeat, Å."""
     box_A: float | None = Field(None, gt=0)
     """Edge of a cubic box for molecules, Å; where unset, each molecule's extent and `vacuum_A`, in whole Å."""
     spin: Literal["frame", "free"] = "frame"
@@ -112,8 +112,9 @@ class VASPOptions(LabelerOptions):
 class VASPLabeler(Labeler[VASPOptions]):
     """Free energies, forces and stresses by VASP, run under custodian.
 
-    Molecules are put into a box of their own and have no stress. A charged cell is neutralised by a background, whose
-    interaction with its images is in the energy.
+    Molecules are put into a box of their own and have no stress. Slabs and chains are repeated across the vacuum of
+    their cell; a dipole across it wants VASP's correction (LDIPOL, IDIPOL), which is the user's to set. A charged cell
+    is neutralised by a background, whose interaction with its images is in the energy.
 
     References
     ----------
@@ -189,7 +190,10 @@ class VASPLabeler(Labeler[VASPOptions]):
             from sparc_fw.labelers.vasp_run import make_handlers
 
             make_handlers(self.options.handlers)
-        self.input(frame)
+        try:
+            self.input(frame)
+        except LabelError as error:
+            raise InputError(f"labeler vasp: {error}") from error
 
     def input(self, frame: Atoms) -> VASPInput:
         """The input of a frame; it can be made, and looked at, where there is neither VASP nor a POTCAR."""

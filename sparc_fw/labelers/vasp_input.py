@@ -128,6 +128,7 @@ def in_cell(frame: Atoms, vacuum: float, box: float | None) -> Atoms:
                 f"labeler vasp: found the cell {frame.cell.tolist()}, expected three right-handed cell vectors; give a "
                 "slab or a chain its vacuum"
             )
+        _check_vacuum(atoms, vacuum)
         return atoms
     extent = np.ptp(frame.positions, axis=0)
     if box is not None and (extent + vacuum > box).any():
@@ -140,6 +141,21 @@ def in_cell(frame: Atoms, vacuum: float, box: float | None) -> Atoms:
     atoms.set_cell(edges)
     atoms.positions += edges / 2 - (frame.positions.min(axis=0) + frame.positions.max(axis=0)) / 2
     return atoms
+
+
+def _check_vacuum(atoms: Atoms, vacuum: float) -> None:
+    """Raise a `LabelError` for a slab or chain that comes too near to its images, across which VASP repeats it."""
+    normals = atoms.cell.reciprocal().array
+    heights = 1 / np.linalg.norm(normals, axis=1)
+    empty = heights - np.ptp(atoms.positions @ normals.T, axis=0) * heights
+    for axis in np.flatnonzero(~atoms.pbc):
+        if empty[axis] < vacuum:
+            raise LabelError(
+                "bad_input",
+                f"a frame that does not repeat along its vector {'abc'[axis]} leaves {empty[axis]:.2f} Å to its "
+                f"images, less than vacuum_A, {vacuum:g} Å",
+                attempts=0,
+            )
 
 
 Parts = tuple["Incar", "Kpoints | None", list[str], str]

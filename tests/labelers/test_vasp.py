@@ -296,6 +296,16 @@ def test_a_molecule_that_outgrows_its_box_is_bad_input(tmp_path: Path) -> None:
     assert "leaves less than vacuum_A, 8 Å, in box_A, 9 Å" in label.message
 
 
+def test_a_slab_needs_vacuum_to_its_images() -> None:
+    slab = salt() * (2, 2, 1)
+    slab.pbc = (True, True, False)
+    vasp = without_potcars()
+    with pytest.raises(InputError, match=r"does not repeat along its vector c leaves .* less than vacuum_A, 8 Å"):
+        vasp.check(slab)
+    slab.center(vacuum=4.1, axis=2)
+    vasp.check(slab)
+
+
 def replayed(folder: Path, tmp_path: Path, **changes: Any) -> tuple[Any, Atoms]:
     """Label a folder's structure, atoms in another order, with a VASP that accepts that folder's input only."""
     frame = read(folder / "POSCAR")
