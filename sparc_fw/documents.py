@@ -63,7 +63,9 @@ class Label:
     attempts : int
         Calculations that were begun, those of retry rules included.
     settings_hash : str
-        Hash of the labeler's options, with which labels are computed consistently.
+        Hash of all that decides the labeler's numbers; labels of one hash belong together.
+    effort_hash : str
+        Hash of how much was tried (limits, rules for further attempts): with more, what failed may converge.
     """
 
     frame: Atoms
@@ -80,6 +82,7 @@ class Label:
     version: str = ""
     host: str = ""
     settings_hash: str = ""
+    effort_hash: str = ""
     key: str = ""
 
 

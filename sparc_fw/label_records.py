@@ -16,6 +16,9 @@ from sparc_fw.records import label_from_record, label_to_record
 CHANGED: MongoDocument = {"$currentDate": {"changed": True}}
 """Part of every write to a label, by which `sparc_fw.label_facts` finds what is new: the server's clock."""
 
+ASKED = ("status", "reason", "seconds", "created", "effort_hash")
+"""What somebody who asks for a label is told of it."""
+
 
 class LabelRecords:
     """Labels by key, in the collection ``labels``."""
@@ -65,12 +68,12 @@ class LabelRecords:
         Returns
         -------
         dict of dict
-            By key: ``status``, ``reason``, ``seconds`` and ``created``.
+            By key: ``status``, ``reason``, ``seconds``, ``created`` and ``effort_hash``.
         """
         query = {"_id": {"$in": list(keys)}}
         asker = {"campaign_id": campaign_id, "iteration": iteration, "fw_id": fw_id}
         self.labels.update_many({**query, "asked_by": {"$ne": asker}}, {"$addToSet": {"asked_by": asker}, **CHANGED})
-        found = self.labels.find(query, {"status": 1, "reason": 1, "seconds": 1, "created": 1})
+        found = self.labels.find(query, dict.fromkeys(ASKED, 1))
         return {record["_id"]: record for record in found}
 
     @patient

@@ -25,6 +25,7 @@ PLAIN_LABEL_FIELDS = (
     "version",
     "host",
     "settings_hash",
+    "effort_hash",
 )
 
 
@@ -67,7 +68,8 @@ def label_from_record(record: MongoDocument) -> Label:
         key=record["_id"],
         forces=_array(record["forces"], -1, 3),
         stress=_array(record["stress"], 6),
-        **{name: record[name] for name in PLAIN_LABEL_FIELDS},
+        # Labels of earlier releases do not say how much was tried.
+        **{name: record[name] for name in PLAIN_LABEL_FIELDS if name in record},
     )
 
 

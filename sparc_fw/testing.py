@@ -85,6 +85,8 @@ def morse(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class MorseOptions(LabelerOptions):
     """Options of the Morse labeler."""
 
+    steering: ClassVar[frozenset[str]] = frozenset({"fail_every"})
+
     kind: Literal["morse"] = "morse"
     force_cap: float | None = Field(None, gt=0)
     """The walls of this potential are steep everywhere, so that no limit is the default, eV/Å."""

@@ -17,7 +17,7 @@ from sparc_fw.processes import own_mark
 from sparc_fw.settings import Settings
 
 FINAL_REASONS = frozenset({"not_converged", "overlap", "force_cap", "nan", "wrong_state", "bad_input"})
-"""Failures that would come again; a rerun repeats only the others."""
+"""Failures that would come again; a rerun repeats only the others, and `not_converged` where more is tried now."""
 
 CLAIM_SECONDS = 0.5
 """Labels are claimed for about so long a time ahead, and one at least: cheap labels share a round trip to MongoDB."""
@@ -147,9 +147,10 @@ class LabelTask(SystemTask):
         label: Label = self.labeler.label(frame)
         if label.key != key:
             raise StageFailed(
-                f"frame {key[:12]}…: its key was made with another version of the code than {label.code} "
-                f"{label.version}, which this worker has; expected one version throughout the campaign, as "
-                "labeler.key_with_version asks: install that version here, or begin a new campaign with --relabel"
+                f"frame {key[:12]}…: its key was made where files that the labeler's options name (pseudopotentials, "
+                f"scripts) hold something else, or, with labeler.key_with_version, with another version of the code "
+                f"than {label.code} {label.version}, which this worker has; expected the same on all workers: put it "
+                "right here, or begin a new campaign with --relabel"
             )
         return label
 
@@ -158,5 +159,8 @@ class LabelTask(SystemTask):
 
     def _again(self, known: MongoDocument) -> bool:
         """Whether a label failed for a reason that may not come again, before this task began."""
-        failed = known["status"] == "failed" and known["reason"] not in FINAL_REASONS
-        return bool(failed and known["created"] < self.started)
+        if known["status"] != "failed" or known["created"] >= self.started:
+            return False
+        if known["reason"] == "not_converged":
+            return bool(known.get("effort_hash") != self.labeler.effort_hash)
+        return known["reason"] not in FINAL_REASONS

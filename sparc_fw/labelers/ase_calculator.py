@@ -18,6 +18,7 @@ from sparc_fw.child_process import clean_environment, last_lines
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.ase_child import JOB, RESULT, find_calculator, with_electrons, write_job
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
+from sparc_fw.labelers.contents import with_contents
 from sparc_fw.labelers.external import calculation_folder, run_program
 
 LOG = "log"
@@ -25,6 +26,8 @@ LOG = "log"
 
 class ASEOptions(LabelerOptions):
     """Options of the labeler ``ase``."""
+
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"timeout_seconds", "code_version"}
 
     kind: Literal["ase"] = "ase"
     calculator: str
@@ -38,6 +41,8 @@ class ASEOptions(LabelerOptions):
     """Whether the stress of periodic frames is asked for; false for calculators that have none."""
     not_converged_patterns: list[str] = []
     """Regular expressions; a calculation that leaves a text with one of them did not converge."""
+    code_version: str | None = None
+    """Version of the program that the calculator runs, which ASE does not know; recorded with each label."""
     timeout_seconds: float = Field(3600.0, gt=0)
     """Longest time of a label, s."""
 
@@ -76,12 +81,35 @@ class ASELabeler(Labeler[ASEOptions]):
         return []
 
     def version(self) -> str:
-        """Versions of ASE and of the package that the calculator is from."""
-        return calculator_version(self.options.calculator)
+        """Versions of ASE, of the package that the calculator is from, and of its program as the options say."""
+        known, program = calculator_version(self.options.calculator), self.options.code_version
+        return known if program is None else f"{known}, program {program}"
+
+    def keyed_version(self) -> str:
+        """The version; where a program computes, its own must be among it."""
+        from ase.calculators.calculator import FileIOCalculator
+        from ase.calculators.genericfileio import GenericFileIOCalculator
+
+        found = find_calculator(self.options.calculator)
+        starts_program = isinstance(found, type) and issubclass(found, FileIOCalculator | GenericFileIOCalculator)
+        of_machine = self.options.calculator in self.settings.ase_calculators
+        if self.options.code_version is None and (starts_program or of_machine):
+            raise InputError(
+                f"labeler ase: key_with_version: found it without code_version, expected the version of the program "
+                f"that {self.options.calculator!r} runs, which ASE does not know"
+            )
+        return super().keyed_version()
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the numbers: options, and files that the arguments name by absolute paths."""
+        values = super().deciding()
+        return values | {"arguments": with_contents(values["arguments"])}
 
     def check(self, frame: Atoms) -> None:
         """Raise `InputError` if there is no such calculator, or it gives no forces, stress, charge or spin."""
         options = self.options
+        if options.key_with_version:
+            self.keyed_version()
         found = find_calculator(options.calculator)
         wanted = ["energy", "forces"] + (["stress"] if frame.pbc.any() and options.stress else [])
         # Functions that make calculators do not tell.

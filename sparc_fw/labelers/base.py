@@ -15,42 +15,12 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from pydantic import Field, ValidationError, model_validator
-from typing_extensions import Self
 
-from sparc_fw.backend import Backend, Options
+from sparc_fw.backend import Backend
 from sparc_fw.documents import Label, Reason, frame_hash, json_hash
 from sparc_fw.errors import InputError
 from sparc_fw.geometry.overlap import describe_overlap
-
-
-class LabelerOptions(Options):
-    """Options that every labeler has."""
-
-    force_cap: float | None = Field(30.0, gt=0)
-    """A label with a longer force on an atom fails, eV/Å: it would spoil a training; null for no limit."""
-    retries: dict[Reason, list[dict[str, Any]]] | None = None
-    """For each reason of failure, the options to change in a further attempt, one after the other; where unset, the
-    labeler's own rules."""
-    key_with_version: bool = False
-    """Whether another version of the code computes a label anew; where false, a label of any version is a hit."""
-
-    @model_validator(mode="after")
-    def _retries_are_options(self) -> Self:
-        for reason, rules in (self.retries or {}).items():
-            for changes in rules:
-                try:
-                    self.changed(changes)
-                except ValidationError as error:
-                    problem = error.errors()[0]
-                    key = ".".join(str(part) for part in problem["loc"])
-                    raise ValueError(f"retries.{reason}: {key}: {problem['msg']}") from error
-        return self
-
-    def changed(self, changes: dict[str, Any]) -> Self:
-        """The same options with some of them changed, validated, and without rules for a further attempt."""
-        return type(self).model_validate({**self.model_dump(), **changes, "retries": {}})
-
+from sparc_fw.labelers.options import LabelerOptions as LabelerOptions
 
 Numbers = tuple[float, np.ndarray, np.ndarray | None, int]
 """Energy (eV), forces (n_atoms, 3) (eV/Å), stress (6,) (eV/Å^3) or None, and the number of attempts."""
@@ -82,11 +52,11 @@ def charge_and_spin(frame: Atoms) -> tuple[int, int]:
     return int(frame.info.get("charge", 0)), int(frame.info.get("spin", 0))
 
 
-def check_electrons(frame: Atoms) -> int:
+def check_electrons(frame: Atoms, otherwise: str = "") -> int:
     """Check that the electrons of a frame can have its spin; returns the number of unpaired electrons.
 
     Closed cores (of pseudopotentials and of tight binding) hold even numbers of electrons, so that all electrons can
-    be counted.
+    be counted. `otherwise` is what else can be done, for the error.
 
     Raises
     ------
@@ -99,7 +69,7 @@ def check_electrons(frame: Atoms) -> int:
         raise InputError(
             f"spin: found {spin} unpaired electrons for {frame.get_chemical_formula()} with charge {charge}, which has "
             f"{electrons} electrons; expected an {'odd' if electrons % 2 else 'even'} number up to "
-            f"{max(electrons, 0)}: change 'spin' or 'charge' of the system"
+            f"{max(electrons, 0)}: change 'spin' or 'charge' of the system{otherwise}"
         )
     return spin
 
@@ -116,7 +86,9 @@ class Labeler(Backend[LabelerOptionsType]):
     """What is tried again where the campaign names no rules of its own."""
     rechecks: ClassVar[list[dict[str, Any]]] = []
     """Options to change, one set after the other, to find out whether a number was that of a wrong electronic state:
-    another guess first, stricter settings after; the same numbers must come out where it was not."""
+    another guess first, stricter settings after; the same numbers must come out where it was not. Labelers that know
+    nothing of how their numbers come about (``ase``, ``command``), or whose numbers are no solutions of equations
+    (``potential``), have none, and nobody suspects their labels: the same calculation would only be paid twice."""
 
     directory: Path | None = None
     """Where calculations may leave files while the labeler is open."""
@@ -144,13 +116,43 @@ class Labeler(Backend[LabelerOptionsType]):
 
     @cached_property
     def settings_hash(self) -> str:
-        """Hash of all options that decide the numbers."""
-        return json_hash(self.options.model_dump(mode="json"))
+        """Hash of all that decides the numbers; labels of one hash belong together."""
+        return json_hash(self.deciding())
+
+    @cached_property
+    def effort_hash(self) -> str:
+        """Hash of how much is tried for a number."""
+        effort = self.options.model_dump(mode="json", include=set(self.options.effort) - {"key_with_version"})
+        return json_hash([effort, self.own_retries if self.options.retries is None else None])
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the numbers, as plain values: options, and the content of files that they name."""
+        return self.options.deciding()
+
+    def potentials_of(self, frame: Atoms) -> list[str]:
+        """Hashes of what decides the numbers of a frame beside the settings, such as its elements' potentials."""
+        return []
 
     def key(self, frame: Atoms) -> str:
         """Content hash of what is labelled and how: a label with this key is computed once."""
-        version = [self.version()] if self.options.key_with_version else []
-        return json_hash([frame_hash(frame), self.settings_hash, *version])
+        version = [self.keyed_version()] if self.options.key_with_version else []
+        return json_hash([frame_hash(frame), self.settings_hash, *self.potentials_of(frame), *version])
+
+    def keyed_version(self) -> str:
+        """The version for keys, which are made before anything is computed.
+
+        Raises
+        ------
+        InputError
+            If it is not known by then.
+        """
+        version = self.version()
+        if version in ("unknown", "not installed"):
+            raise InputError(
+                f"labeler {self.options.kind}: key_with_version: found the version of {self.code} {version}, expected "
+                "one to make keys with: see that it runs here, or leave key_with_version out"
+            )
+        return version
 
     def recheck(self, frame: Atoms) -> Label:
         """Label a frame again from the first other guess that gives a number; unchanged where none is known.
@@ -209,6 +211,7 @@ class Labeler(Backend[LabelerOptionsType]):
             "host": socket.gethostname(),
             "cores": self.cores,
             "settings_hash": self.settings_hash,
+            "effort_hash": self.effort_hash,
             "key": self.key(frame),
         }
         try:

@@ -16,6 +16,7 @@ from sparc_fw.backend import find_command
 from sparc_fw.child_process import clean_environment, last_lines
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, check_electrons
+from sparc_fw.labelers.contents import with_contents
 from sparc_fw.labelers.external import calculation_folder, run_program
 
 SCRIPT, INPUT, OUTPUT, LOG = "script", "input.extxyz", "output.extxyz", "log"
@@ -32,6 +33,7 @@ class CommandOptions(LabelerOptions):
     """
 
     text_files: ClassVar[dict[str, str]] = {"script_file": "script"}
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"timeout_seconds", "code_version"}
 
     kind: Literal["command"] = "command"
     command: str = "{script} {input} {output}"
@@ -41,7 +43,7 @@ class CommandOptions(LabelerOptions):
     script_file: str | None = None
     """A file with the script, relative to the campaign file; its text travels with the campaign."""
     code_version: str = "unknown"
-    """Version of whatever computes, to be recorded with each label."""
+    """Version of whatever computes, to be recorded with each label; it decides the key with `key_with_version`."""
     stress: bool = True
     """Whether a periodic frame without stress is a failed label."""
     timeout_seconds: float = Field(3600.0, gt=0)
@@ -58,6 +60,8 @@ class CommandOptions(LabelerOptions):
             ) from error
         if not words:
             raise ValueError("command: found nothing, expected a command")
+        if self.key_with_version and self.code_version == "unknown":
+            raise ValueError("key_with_version: found it without code_version, expected the version of what computes")
         named = bool(self.script) or self.script_file is not None
         if named != ("{script}" in self.command):
             raise ValueError(
@@ -83,6 +87,11 @@ class CommandLabeler(Labeler[CommandOptions]):
     def version(self) -> str:
         """What the options say of it."""
         return self.options.code_version
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the numbers: options, and files that the command names by absolute paths."""
+        values = super().deciding()
+        return values | {"command": with_contents(values["command"])}
 
     def check(self, frame: Atoms) -> None:
         """Raise `InputError` if a molecule cannot have its spin, or a script could not be started."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import tempfile
 import time
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,25 +15,20 @@ from ase.units import Bohr, Hartree
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from sparc_fw.child_process import last_lines
 from sparc_fw.errors import InputError, MissingDependency
-from sparc_fw.labelers import cp2k_input
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
-from sparc_fw.labelers.box import boxed, without_drift
-from sparc_fw.labelers.cp2k_input import DFT, SCF, section, set_keyword
+from sparc_fw.labelers.box import ISOLATED, periodicity, without_drift
+from sparc_fw.labelers.contents import with_contents
+from sparc_fw.labelers.cp2k_build import input_text, smears
+from sparc_fw.labelers.cp2k_input import BUILT_IN, parse_template
+from sparc_fw.labelers.cp2k_output import OUTPUT, check_convergence, did_not_converge, last_words, read
 from sparc_fw.labelers.cp2k_shell import CP2KShell, ShellEnded, ShellLate
 from sparc_fw.labelers.external import calculation_folder
 from sparc_fw.labelers.program import first_output, program_environment, program_words
 
 INPUT = "cp2k.inp"
-OUTPUT = "cp2k.out"
 ADVICE = "expected CP2K (Debian, Ubuntu: apt install cp2k)"
 
-_DOUBLED_BOX = ("MT", "ANALYTIC")
-_CONVERGED = re.compile(r"SCF run converged in|outer SCF loop converged in")
-_NOT_CONVERGED = re.compile(r"SCF run NOT converged|outer SCF loop FAILED to converge")
-_BOX_TEXT = 10
-"""Column at which the text in CP2K's box of an error begins, right of the figure in it."""
 _MOST_FRAMES = 100
 """Calculations of one process: CP2K 2023.1 leaves a file open after each, and may have some hundreds open."""
 
@@ -44,6 +38,8 @@ class CP2KOptions(LabelerOptions):
 
     kind: Literal["cp2k"] = "cp2k"
     text_files: ClassVar[dict[str, str]] = {"template_file": "template"}
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"max_scf", "timeout_seconds"}
+    steering: ClassVar[frozenset[str]] = frozenset({"guess", "scf", "mixing_alpha"})
 
     template: str = ""
     """CP2K input without cell, coordinates, charge and multiplicity, which come from the frame; where neither this nor
@@ -64,14 +60,23 @@ class CP2KOptions(LabelerOptions):
     scf: Literal["diagonalization", "ot"] | None = None
     """How SCF is done: by diagonalization, or by orbital transformation with up to 10 outer loops, for systems with a
     gap; where unset, as in the template."""
+    guess: Literal["atomic", "core", "random"] | None = None
+    """First density: of atoms, of the electrons among bare cores, or of random orbitals; where unset, the template's.
+    Where there is more than one solution, another guess may find another one."""
     max_scf: int | None = Field(None, ge=1)
     """Most SCF steps, of each outer loop where there are any; where unset, the template's."""
     eps_scf: float | None = Field(None, gt=0)
     """SCF convergence, as CP2K's EPS_SCF; where unset, the template's."""
+    smearing_K: float | None = Field(None, gt=0)
+    """Electronic temperature of smeared (Fermi-Dirac) occupations, K, for metals; where unset, as in the template. A
+    cell with spin 0 may then hold an odd number of electrons, whose spins share one Fermi level."""
+    added_orbitals: int | None = Field(None, ge=1)
+    """Orbitals beyond the occupied ones that smearing may fill; where unset, two for each atom, and 10 at least."""
     mixing_alpha: float | None = Field(None, gt=0, le=1)
     """Fraction of the new density in Broyden's mixing; where unset, mixing as in the template."""
     vacuum_A: float = Field(4.0, gt=0)
-    """Empty space around a molecule, Å; its box is a cube, doubled for the Poisson solvers MT and ANALYTIC."""
+    """Empty space around a molecule or slab, Å. A molecule's box is a cube; boxes are doubled for the Poisson solvers
+    MT and ANALYTIC, of which slabs (pbc true, true, false) have one."""
     overrides: dict[str, Any] = {}
     """Anything else of CP2K's input, section by section: ``{FORCE_EVAL: {DFT: {QS: {EPS_DEFAULT: 1.0e-14}}}}``. ``_``
     is a section's own parameter, null removes, a list repeats a keyword."""
@@ -83,21 +88,21 @@ class CP2KOptions(LabelerOptions):
     def _template_is_written_down(cls, values: Any) -> Any:
         # What decides the numbers belongs into the hash of the options.
         if isinstance(values, dict) and not values.get("template") and not values.get("template_file"):
-            return {**values, "template": cp2k_input.BUILT_IN}
+            return {**values, "template": BUILT_IN}
         return values
 
     @model_validator(mode="after")
     def _template_can_be_read(self) -> Self:
         if self.template:
             try:
-                cp2k_input.parse_template(self.template)
+                parse_template(self.template)
             except ValueError as error:
                 raise ValueError(f"template: {error}") from error
         return self
 
 
 class CP2KLabeler(Labeler[CP2KOptions]):
-    """DFT energies, forces and stresses; partly periodic frames count as periodic in all directions.
+    """DFT energies, forces and stresses of molecules, slabs (without stress) and crystals.
 
     CP2K is started once while the labeler is open. Each frame is loaded anew, from atomic densities and in an empty
     folder: it repeats to the last digit that CP2K hands out, whatever was calculated before. An SCF that did not
@@ -118,6 +123,13 @@ class CP2KLabeler(Labeler[CP2KOptions]):
             {"scf": "ot", "max_scf": 40},
         ]
     }
+
+    # The template's method is kept first: orbital transformation may not be for the system.
+    rechecks: ClassVar[list[dict[str, Any]]] = [
+        {"guess": "core", "eps_scf": 1e-7},
+        {"guess": "random", "scf": "ot", "max_scf": 40},
+        {"guess": "random", "eps_scf": 1e-7},
+    ]
 
     _shell: CP2KShell | None = None
     _frames_of_shell: int = 0
@@ -140,6 +152,14 @@ class CP2KLabeler(Labeler[CP2KOptions]):
         """Version of CP2K."""
         return _version(tuple(self._words()))
 
+    def deciding(self) -> dict[str, Any]:
+        """What decides the numbers: options, and the user's own files that the input names by absolute paths.
+
+        Others are CP2K's own, of its version.
+        """
+        values = super().deciding()
+        return values | {key: with_contents(values[key]) for key in ("template", "overrides")}
+
     def _words(self) -> list[str]:
         return program_words("cp2k_command", self.settings.cp2k_command, ADVICE)
 
@@ -151,7 +171,8 @@ class CP2KLabeler(Labeler[CP2KOptions]):
         """
         self._check_frame(frame)
         text = self.input_text(frame)
-        known = (frozenset(frame.symbols), *charge_and_spin(frame), bool(frame.pbc.any()))
+        odd = int(frame.numbers.sum()) % 2
+        known = (frozenset(frame.symbols), *charge_and_spin(frame), odd, tuple(frame.pbc))
         if known in self._accepted or self.missing():
             return
         with tempfile.TemporaryDirectory(prefix="sparc_fw_check_") as folder:
@@ -170,55 +191,22 @@ class CP2KLabeler(Labeler[CP2KOptions]):
                 ) from error
         self._accepted |= {known}
 
-    @staticmethod
-    def _check_frame(frame: Atoms) -> None:
-        check_electrons(frame)
-        if frame.pbc.any() and frame.cell.rank < 3:
-            raise InputError("labeler cp2k: found a periodic frame without three cell vectors, expected them all")
+    def _check_frame(self, frame: Atoms) -> None:
+        periodic = periodicity("cp2k", frame) != "molecule"
+        # A metal's cell may hold an odd number of electrons without a magnetic moment.
+        if not (periodic and charge_and_spin(frame)[1] == 0 and self._smears):
+            check_electrons(frame, ", or set the labeler's 'smearing_K' for a metal" if periodic else "")
+
+    @cached_property
+    def _smears(self) -> bool:
+        try:
+            return smears(self.options)
+        except ValueError as error:
+            raise InputError(f"labeler cp2k: template: {error}") from error
 
     def input_text(self, frame: Atoms) -> str:
         """CP2K's input for a frame."""
-        options = self.options
-        try:
-            root = cp2k_input.parse_template(options.template)
-        except ValueError as error:
-            raise InputError(f"labeler cp2k: template: {error}") from error
-        self._set_keys(root, frame)
-        cp2k_input.apply(root, copy.deepcopy(options.overrides))
-        cp2k_input.set_charge_and_spin(root, *charge_and_spin(frame))
-        solver = cp2k_input.poisson_solver(root)
-        if not frame.pbc.any():
-            # The wavelet solver wants the same grid spacing in all directions.
-            frame = boxed(frame, options.vacuum_A, doubled=solver in _DOUBLED_BOX, cubic=solver == "WAVELET")
-        cp2k_input.set_frame(root, frame, solver)
-        return "\n".join(root.write()) + "\n"
-
-    def _set_keys(self, root: Any, frame: Atoms) -> None:
-        """Put what the options' own keys say into a template."""
-        options = self.options
-        pseudo_potential = options.pseudo_potential
-        if options.functional is not None:
-            chosen = section(root, *DFT, "XC", "XC_FUNCTIONAL")
-            chosen.params, chosen.keywords, chosen.subsections = options.functional, [], []
-            pseudo_potential = pseudo_potential or f"GTH-{options.functional.upper()}"
-        cp2k_input.set_kinds(root, frame.get_chemical_symbols(), options.basis_set, pseudo_potential)
-        for path, name, value in (
-            ((*DFT, "MGRID"), "CUTOFF", options.cutoff_Ry),
-            ((*DFT, "MGRID"), "REL_CUTOFF", options.rel_cutoff),
-            (SCF, "MAX_SCF", options.max_scf),
-            (SCF, "EPS_SCF", options.eps_scf),
-        ):
-            if value is not None:
-                set_keyword(section(root, *path), name, value)
-        if options.scf == "ot":
-            if any(part.name == "SMEAR" for part in section(root, *SCF).subsections):
-                raise LabelError("not_converged", "scf: ot needs whole occupations, the template smears them", 0)
-            cp2k_input.set_orbital_transformation(root)
-        elif options.scf == "diagonalization":
-            cp2k_input.remove_sections(section(root, *SCF), "OT", "OUTER_SCF")
-        if options.mixing_alpha is not None:
-            mixing = {"METHOD": "BROYDEN_MIXING", "ALPHA": options.mixing_alpha}
-            cp2k_input.apply(section(root, *SCF), {"MIXING": mixing})
+        return input_text(self.options, frame)
 
     def calculate(self, frame: Atoms) -> Numbers:
         """Energy (eV), forces (eV/Å), stress (eV/Å^3) where periodic, and one attempt."""
@@ -232,8 +220,7 @@ class CP2KLabeler(Labeler[CP2KOptions]):
                 limit = f"CP2K took longer than timeout_seconds, {self.options.timeout_seconds:g} s, in {folder}"
                 raise LabelError("timeout", f"{limit}; its last words:\n{last_words(folder, '')}") from error
             except ShellEnded as error:
-                output = folder / OUTPUT
-                if output.exists() and _NOT_CONVERGED.search(output.read_text(errors="replace")):
+                if did_not_converge(read(folder)):
                     # From 2024.1 on CP2K ends where an SCF did not converge.
                     raise LabelError("not_converged", f"CP2K: {last_words(folder, str(error))}") from error
                 raise LabelError("crashed", f"CP2K: {last_words(folder, str(error))}") from error
@@ -257,10 +244,11 @@ class CP2KLabeler(Labeler[CP2KOptions]):
         finally:
             if not whole or self.directory is None or self._frames_of_shell >= _MOST_FRAMES:
                 self._end_shell(kill=not whole)
-        check_convergence((folder / OUTPUT).read_text(errors="replace"))
+        check_convergence(read(folder))
         forces = np.array(" ".join(lines[: int(count) // 3]).split(), dtype=float).reshape(-1, 3) * (Hartree / Bohr)
-        if not frame.pbc.any():
-            return energy * Hartree, without_drift(forces), None, 1
+        repeats = periodicity("cp2k", frame)
+        if repeats != "crystal":
+            return energy * Hartree, without_drift(forces, ISOLATED[repeats]), None, 1
         # CP2K's stress is a pressure, of the opposite sign.
         tensor = -np.array(stress.split(), dtype=float) * (Hartree / Bohr**3)
         return energy * Hartree, forces, tensor[[0, 4, 8, 5, 2, 1]], 1
@@ -279,26 +267,6 @@ class CP2KLabeler(Labeler[CP2KOptions]):
     def close(self) -> None:
         """End the running CP2K."""
         self._end_shell()
-
-
-def check_convergence(output: str) -> None:
-    """Raise a `LabelError` unless CP2K's output says that SCF converged, and nowhere that it did not."""
-    if _CONVERGED.search(output) and not _NOT_CONVERGED.search(output):
-        return
-    steps = re.findall(r"(?m)^ +\d+ .*\d\.\d{8} +-?\d+\.\d+ +\S+$", output)
-    told = "CP2K: SCF run NOT converged" if _NOT_CONVERGED.search(output) else "CP2K does not say that SCF converged"
-    raise LabelError("not_converged", "\n".join([f"{told}; the last steps:", *(line.strip() for line in steps[-3:])]))
-
-
-def last_words(folder: Path, errors: str) -> str:
-    """What CP2K said of an error: the text in its box, or else its last lines and its standard error."""
-    path = folder / OUTPUT
-    output = path.read_text(errors="replace") if path.exists() else ""
-    _, box, after = output.rpartition("[ABORT]")
-    if not box:
-        return "\n".join(part for part in (last_lines(output, 5), errors.strip()) if part)
-    inside = after.partition("*" * 70)[0].splitlines()
-    return " ".join(line[_BOX_TEXT:].rstrip(" *").strip() for line in inside if len(line) > _BOX_TEXT).strip()
 
 
 @cache

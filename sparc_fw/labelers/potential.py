@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,11 +12,11 @@ from ase.calculators.calculator import Calculator
 from pydantic import model_validator
 from typing_extensions import Self
 
-from sparc_fw.documents import json_hash
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.ase_calculator import calculator_version, check_told
 from sparc_fw.labelers.ase_child import evaluate, find_calculator
 from sparc_fw.labelers.base import Labeler, LabelerOptions, Numbers
+from sparc_fw.labelers.contents import file_sha256, with_contents
 
 
 class PotentialLabelerOptions(LabelerOptions):
@@ -66,14 +65,13 @@ class PotentialLabeler(Labeler[PotentialLabelerOptions]):
             return [f"labeler potential: {error}"]
         return []
 
-    @property
-    def settings_hash(self) -> str:
-        """Hash of all options that decide the numbers: what the model is, not where it lies."""
-        options = self.options.model_dump(mode="json")
+    def deciding(self) -> dict[str, Any]:
+        """What decides the numbers: options, and what the model is, not where it lies."""
+        values = super().deciding()
+        values["arguments"] = with_contents(values["arguments"])
         if self.options.model_file is not None:
-            options["model_file"] = Path(self.options.model_file).name
-            options["model_sha256"] = self._sha256
-        return json_hash(options)
+            values |= {"model_file": None, "model_sha256": self._sha256}
+        return values
 
     def version(self) -> str:
         """Version of the packages that compute, or the model's own hash."""
@@ -142,17 +140,3 @@ class PotentialLabeler(Labeler[PotentialLabelerOptions]):
                 f"{path}: found a model with SHA-256 {found[:12]}…, expected {self._sha256[:12]}…, as when the "
                 "campaign was read: put the model back, or start a new campaign"
             )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: the model cannot be read: {error.strerror}") from error

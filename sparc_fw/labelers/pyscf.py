@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
-from functools import cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,13 +12,17 @@ from typing_extensions import Self
 
 from sparc_fw.backend import package_version
 from sparc_fw.documents import Reason
-from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.errors import InputError
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, charge_and_spin, check_electrons
 from sparc_fw.labelers.coupled_cluster import coupled_cluster
+from sparc_fw.labelers.pyscf_names import check_basis, check_dispersion, check_functional, has_ecp
 
 
 class PySCFOptions(LabelerOptions):
     """Options of the labeler ``pyscf``."""
+
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"max_cycle", "max_basis_functions"}
+    steering: ClassVar[frozenset[str]] = frozenset({"guess", "level_shift", "second_order"})
 
     kind: Literal["pyscf"] = "pyscf"
     functional: str = "pbe"
@@ -104,12 +105,12 @@ class PySCFLabeler(Labeler[PySCFOptions]):
                 f"labeler pyscf: found a periodic frame (pbc {frame.pbc.tolist()}), expected a molecule; "
                 "set pbc to false in the structure file or take a labeler for periodic systems"
             )
-        _check_functional(options.functional)
-        _check_dispersion(options.functional, options.dispersion)
+        check_functional(options.functional)
+        check_dispersion(options.functional, options.dispersion)
         for symbol in sorted(set(frame.get_chemical_symbols())):
-            _check_basis("basis", options.basis, symbol)
+            check_basis("basis", options.basis, symbol)
             if options.density_fit and options.auxbasis is not None:
-                _check_basis("auxbasis", options.auxbasis, symbol)
+                check_basis("auxbasis", options.auxbasis, symbol)
         spin = check_electrons(frame)
         if options.method == "rks" and spin > 0:
             raise InputError(f"labeler pyscf: method: found rks with spin {spin}, expected 'auto' or 'uks'")
@@ -159,7 +160,7 @@ class PySCFLabeler(Labeler[PySCFOptions]):
             unit="Bohr",
             basis=options.basis,
             ecp={
-                symbol: options.basis for symbol in set(frame.get_chemical_symbols()) if _has_ecp(options.basis, symbol)
+                symbol: options.basis for symbol in set(frame.get_chemical_symbols()) if has_ecp(options.basis, symbol)
             },
             charge=charge,
             spin=spin,
@@ -224,84 +225,3 @@ class PySCFLabeler(Labeler[PySCFOptions]):
                 attempts,
             )
         return solver, attempts
-
-
-@cache
-def _check_functional(functional: str) -> None:
-    from pyscf import dft
-    from pyscf.scf.dispersion import parse_dft
-
-    try:
-        dft.libxc.parse_xc(functional)
-        dispersion = parse_dft(functional)[2]
-    except (KeyError, ValueError, NotImplementedError) as error:
-        raise InputError(
-            f"labeler pyscf: functional: found {functional!r}, which PySCF does not know ({error}); "
-            "expected a name such as pbe, b3lyp or wb97x-v"
-        ) from error
-    if dispersion:
-        _need_dispersion(f"functional: {functional!r} asks for the dispersion correction {dispersion}")
-
-
-@cache
-def _check_dispersion(functional: str, dispersion: str | None) -> None:
-    from pyscf.scf.dispersion import parse_dft
-
-    if dispersion is None:
-        return
-    _need_dispersion(f"dispersion: found {dispersion!r}")
-    _, nonlocal_part, named = parse_dft(functional)
-    if named or nonlocal_part:
-        raise InputError(
-            f"labeler pyscf: dispersion: found {dispersion!r} beside the functional {functional!r}, which brings "
-            f"{named or nonlocal_part} along; expected one of them"
-        )
-    from pyscf.dispersion import dftd3, dftd4
-    from pyscf.gto import M
-
-    probe = M(atom="H 0 0 0; H 0 0 1", basis="sto-3g", verbose=0)
-    try:
-        if dispersion == "d4":
-            dftd4.DFTD4Dispersion(probe, xc=functional)
-        else:
-            dftd3.DFTD3Dispersion(probe, xc=functional, version=dispersion)
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise InputError(
-            f"labeler pyscf: dispersion: {dispersion} has no parameters for the functional {functional!r} ({error})"
-        ) from error
-
-
-def _need_dispersion(who: str) -> None:
-    if importlib.util.find_spec("pyscf.dispersion") is None:
-        raise MissingDependency(
-            f"labeler pyscf: {who}, which needs the Python package 'pyscf-dispersion': pip install pyscf-dispersion"
-        )
-
-
-@cache
-def _check_basis(key: str, name: str, symbol: str) -> None:
-    from pyscf import gto
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            gto.basis.load(name, symbol)
-    except (RuntimeError, KeyError) as error:
-        raise InputError(
-            f"labeler pyscf: {key}: found {name!r}, which has no functions for element {symbol}; "
-            "expected a basis set of PySCF that covers all elements"
-        ) from error
-
-
-@cache
-def _has_ecp(basis: str, symbol: str) -> bool:
-    """Whether the basis set comes with an effective core potential for the element (def2 from Rb on)."""
-    from pyscf import gto
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            return bool(gto.basis.load_ecp(basis, symbol))
-    except (RuntimeError, KeyError):
-        # All-electron families have no ECP table at all.
-        return False

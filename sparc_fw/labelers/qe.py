@@ -14,17 +14,25 @@ from pydantic import Field, field_validator
 from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.labelers import qe_files
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
-from sparc_fw.labelers.box import boxed, without_drift
+from sparc_fw.labelers.box import ISOLATED, Periodicity, boxed, periodicity, slab_box, without_drift
+from sparc_fw.labelers.contents import file_sha256
 from sparc_fw.labelers.external import calculation_folder, run_program
 from sparc_fw.labelers.program import first_output, program_environment, program_words
 
 ADVICE = "expected pw.x (Debian, Ubuntu: apt install quantum-espresso)"
 OWN_KEYS = frozenset({"calculation", "prefix", "outdir", "pseudo_dir", "tprnfor", "tstress", "nat", "ntyp", "ibrav"})
 """What the labeler itself must set."""
+LEAST_HEIGHT_A = 11.0
+"""pw.x wants the images of a slab twice 10 bohr apart, where it cuts pseudopotentials off."""
 
 
 class QEOptions(LabelerOptions):
     """Options of the labeler ``qe``."""
+
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"electron_maxstep", "timeout_seconds"}
+    steering: ClassVar[frozenset[str]] = frozenset(
+        {"mixing_beta", "diagonalization", "starting_density", "starting_wavefunctions"}
+    )
 
     kind: Literal["qe"] = "qe"
     pseudopotentials: dict[str, str] = {}
@@ -44,9 +52,11 @@ class QEOptions(LabelerOptions):
     smearing_width_eV: float = Field(0.1, gt=0)
     """Width of the smearing, eV."""
     vacuum_A: float = Field(6.0, gt=0)
-    """Empty space around a molecule, Å; with martyna-tuckerman the box is twice as wide as needed for half of it."""
+    """Empty space around a molecule or slab, Å; with martyna-tuckerman and for slabs the box is twice as wide as needed
+    for half of it."""
     assume_isolated: Literal["none", "makov-payne", "martyna-tuckerman"] = "martyna-tuckerman"
-    """Correction for the images of a molecule."""
+    """Correction for the images of a molecule; those of a slab (pbc true, true, false) are cut off unless it is none,
+    where slabs are repeated as their cell says."""
     conv_thr_Ry: float = Field(1e-9, gt=0)
     """SCF convergence of the energy, Ry."""
     electron_maxstep: int = Field(100, ge=1)
@@ -55,6 +65,11 @@ class QEOptions(LabelerOptions):
     """Fraction of the new density in mixing."""
     diagonalization: Literal["david", "cg", "ppcg", "paro"] = "david"
     """Eigenvalue solver."""
+    starting_density: Literal["atoms", "ions"] = "atoms"
+    """First density: of neutral atoms, or of elements with charges of +0.5 and -0.5 e in turn, for which pw.x 6.5 or
+    later is needed. Where there is more than one solution, another start may find another one."""
+    starting_wavefunctions: Literal["atomic", "atomic+random", "random"] = "atomic+random"
+    """First wavefunctions."""
     namelists: dict[Literal["control", "system", "electrons"], dict[str, Any]] = {}
     """Anything else of pw.x's namelists, over what the keys above say: ``{system: {input_dft: rpbe}}``."""
     timeout_seconds: float = Field(3600.0, gt=0)
@@ -73,7 +88,7 @@ class QEOptions(LabelerOptions):
 
 
 class QELabeler(Labeler[QEOptions]):
-    """DFT energies, forces and stresses; partly periodic frames count as periodic in all directions.
+    """DFT energies, forces and stresses of molecules, slabs (without stress) and crystals.
 
     Every frame starts from atomic densities, never from the density of the frame before: SCF ends where it is within
     `conv_thr_Ry`, and that place depends on where it began. With smeared occupations the energy is the free energy F
@@ -82,7 +97,7 @@ class QELabeler(Labeler[QEOptions]):
     References
     ----------
     P. Giannozzi et al., J. Phys.: Condens. Matter 29 (2017) 465901; isolated molecules: G. J. Martyna and M. E.
-    Tuckerman, J. Chem. Phys. 110 (1999) 2810.
+    Tuckerman, J. Chem. Phys. 110 (1999) 2810; slabs: T. Sohier et al., Phys. Rev. B 96 (2017) 075448.
     """
 
     Options: ClassVar[type[QEOptions]] = QEOptions
@@ -94,6 +109,11 @@ class QELabeler(Labeler[QEOptions]):
             {"mixing_beta": 0.1, "electron_maxstep": 200, "diagonalization": "cg"},
         ]
     }
+
+    rechecks: ClassVar[list[dict[str, Any]]] = [
+        {"starting_density": "ions", "starting_wavefunctions": "random", "mixing_beta": 0.3, "conv_thr_Ry": 1e-10},
+        {"starting_wavefunctions": "random", "mixing_beta": 0.3, "conv_thr_Ry": 1e-10},
+    ]
 
     @property
     def cores(self) -> int:
@@ -107,14 +127,31 @@ class QELabeler(Labeler[QEOptions]):
             self._words()
         except MissingDependency as error:
             lacking.append(f"qe needs Quantum ESPRESSO: {error}")
+        return lacking + self._missing_pseudopotentials()
+
+    def _missing_pseudopotentials(self) -> list[str]:
         folder = self.settings.pseudo_dir
-        for symbol, name in sorted(self.options.pseudopotentials.items()):
-            if not (folder / name).is_file():
-                lacking.append(
-                    f"pseudo_dir: found no file {folder / name}, the pseudopotential of {symbol}: put it there, or set "
-                    "SPARC_FW_PSEUDO_DIR to where it is"
-                )
-        return lacking
+        return [
+            f"pseudo_dir: found no file {folder / name}, the pseudopotential of {symbol}: put it there, or set "
+            "SPARC_FW_PSEUDO_DIR to where it is"
+            for symbol, name in sorted(self.options.pseudopotentials.items())
+            if not (folder / name).is_file()
+        ]
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the numbers: options, and what is in the pseudopotentials, not what they are called.
+
+        Raises
+        ------
+        MissingDependency
+            If a pseudopotential is not here.
+        """
+        missing = self._missing_pseudopotentials()
+        if missing:
+            raise MissingDependency("; ".join(missing))
+        table = self.options.pseudopotentials
+        files = {symbol: file_sha256(self.settings.pseudo_dir / name) for symbol, name in table.items()}
+        return super().deciding() | {"pseudopotentials": files}
 
     def version(self) -> str:
         """Version of pw.x."""
@@ -125,11 +162,10 @@ class QELabeler(Labeler[QEOptions]):
 
     def check(self, frame: Atoms) -> None:
         """Raise `InputError` if a frame can never be labelled: electrons, cell, pseudopotentials, their cut-off."""
+        periodic = self._periodicity(frame) != "molecule"
         # A metal's cell may hold an odd number of electrons without a magnetic moment.
-        if not (frame.pbc.any() and self.options.smearing is not None and charge_and_spin(frame)[1] == 0):
-            check_electrons(frame)
-        if frame.pbc.any() and frame.cell.rank < 3:
-            raise InputError("labeler qe: found a periodic frame without three cell vectors, expected them all")
+        if not (periodic and self.options.smearing is not None and charge_and_spin(frame)[1] == 0):
+            check_electrons(frame, ", or set the labeler's 'smearing' for a metal" if periodic else "")
         table = self.options.pseudopotentials
         for symbol in sorted(set(frame.get_chemical_symbols())):
             if symbol not in table:
@@ -162,17 +198,30 @@ class QELabeler(Labeler[QEOptions]):
                 raise LabelError("not_converged", f"pw.x: {qe_files.scf_words(folder)}")
             if status != 0 or result is None:
                 raise LabelError("crashed", f"pw.x, exit status {status}: {qe_files.last_words(folder)}")
-        if not frame.pbc.any():
-            return result.energy, without_drift(result.forces), None, 1
+        repeats = self._periodicity(frame)
+        if repeats != "crystal":
+            return result.energy, without_drift(result.forces, ISOLATED[repeats]), None, 1
         return result.energy, result.forces, result.stress, 1
 
     def input_text(self, frame: Atoms) -> str:
         """pw.x's input for a frame."""
-        options, periodic = self.options, bool(frame.pbc.any())
-        if not periodic:
+        options, repeats = self.options, self._periodicity(frame)
+        kpoints = None
+        if repeats == "molecule":
             frame = boxed(frame, options.vacuum_A, doubled=options.assume_isolated == "martyna-tuckerman")
-        kpoints = (options.kpoints or self._grid(frame)) if periodic else None
+        elif repeats == "slab":
+            frame = slab_box(frame, options.vacuum_A, LEAST_HEIGHT_A)
+        if repeats != "molecule":
+            kpoints = options.kpoints or self._grid(frame)
+        if kpoints is not None and repeats == "slab":
+            kpoints = (*kpoints[:2], 1)
         return qe_files.input_text(frame, self._namelists(frame), options.pseudopotentials, kpoints)
+
+    def _periodicity(self, frame: Atoms) -> Periodicity:
+        """How a frame repeats; without a correction a slab's images are where its cell puts them."""
+        if frame.pbc.any() and self.options.assume_isolated == "none" and frame.cell.rank == 3:
+            return "crystal"
+        return periodicity("qe", frame)
 
     def _grid(self, frame: Atoms) -> tuple[int, int, int]:
         lengths = 2 * np.pi * np.linalg.norm(frame.cell.reciprocal().array, axis=1)
@@ -182,7 +231,7 @@ class QELabeler(Labeler[QEOptions]):
         return first, second, third
 
     def _namelists(self, frame: Atoms) -> dict[str, dict[str, Any]]:
-        options, periodic = self.options, bool(frame.pbc.any())
+        options, repeats = self.options, self._periodicity(frame)
         charge, spin = charge_and_spin(frame)
         control = {
             "calculation": "scf",
@@ -190,7 +239,7 @@ class QELabeler(Labeler[QEOptions]):
             "outdir": ".",
             "pseudo_dir": str(self.settings.pseudo_dir),
             "tprnfor": True,
-            "tstress": periodic,
+            "tstress": repeats == "crystal",
         }
         system: dict[str, Any] = {"ecutwfc": options.ecutwfc_Ry, "tot_charge": charge}
         if options.ecutrho_Ry is not None:
@@ -200,9 +249,13 @@ class QELabeler(Labeler[QEOptions]):
         if options.smearing is not None:
             width = options.smearing_width_eV / Ry
             system |= {"occupations": "smearing", "smearing": options.smearing, "degauss": width}
-        if not periodic:
-            system["assume_isolated"] = options.assume_isolated
+        if repeats != "crystal":
+            system["assume_isolated"] = "2D" if repeats == "slab" else options.assume_isolated
+        if options.starting_density == "ions":
+            kinds = range(len(set(frame.get_chemical_symbols())))
+            system |= {f"starting_charge({kind + 1})": 0.5 * (-1) ** kind for kind in kinds}
         electrons = {
+            "startingwfc": options.starting_wavefunctions,
             "conv_thr": options.conv_thr_Ry,
             "electron_maxstep": options.electron_maxstep,
             "mixing_beta": options.mixing_beta,

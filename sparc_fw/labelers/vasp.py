@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,11 +15,13 @@ from typing_extensions import Self
 
 from sparc_fw.backend import find_command
 from sparc_fw.child_process import clean_environment
+from sparc_fw.documents import json_hash
+from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers
 from sparc_fw.labelers.external import calculation_folder
-from sparc_fw.labelers.vasp_input import VASPInput, build_input
+from sparc_fw.labelers.vasp_input import VASPInput, build_input, potcar_names
 from sparc_fw.labelers.vasp_output import read_output, refuse_other_atoms
-from sparc_fw.labelers.vasp_potcar import ASE_VARIABLE, PMG_VARIABLE, potcar_folder
+from sparc_fw.labelers.vasp_potcar import ASE_VARIABLE, PMG_VARIABLE, potcar_folder, read_potcars
 
 _TECHNICAL = frozenset(
     [
@@ -37,6 +40,11 @@ class VASPOptions(LabelerOptions):
     """Options of the labeler ``vasp``: an input set of pymatgen with changes, or an INCAR of one's own."""
 
     text_files: ClassVar[dict[str, str]] = {"incar_file": "incar", "kpoints_file": "kpoints"}
+    # A label is refused where a handler changed more than how the SCF is done.
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {
+        *("handlers", "max_errors", "timeout_seconds", "unlisted_tags", "code_version")
+    }
+    steering: ClassVar[frozenset[str]] = frozenset({"algorithm", "start", "moment_factor"})
 
     kind: Literal["vasp"] = "vasp"
     input_set: str | None = None
@@ -60,13 +68,23 @@ class VASPOptions(LabelerOptions):
     unlisted_tags: list[str] = []
     """INCAR tags that pymatgen does not list and that are meant all the same."""
     vacuum_A: float = Field(8.0, gt=0)
-    """Least empty space between a molecule and its images along each axis, Å."""
+    """Least empty space between a molecule, slab or chain and its images where it does not repeat, Å."""
     box_A: float | None = Field(None, gt=0)
     """Edge of a cubic box for molecules, Å; where unset, each molecule's extent and `vacuum_A`, in whole Å."""
     spin: Literal["frame", "free"] = "frame"
     """frame: the frame's number of unpaired electrons is held (ISPIN, NUPDOWN); free: as input set or INCAR say."""
+    algorithm: Literal["Normal", "Fast", "VeryFast", "All", "Damped", "Conjugate"] | None = None
+    """How SCF is done (ALGO); where unset, as input set or INCAR say."""
+    start: Literal["atoms", "orbitals"] | None = None
+    """First density: of atoms (ICHARG = 2), or of random orbitals (ICHARG = 0); where unset, as input set or INCAR say.
+    Where there is more than one solution, another start may find another one."""
+    moment_factor: float = Field(1.0, gt=0)
+    """Factor on the magnetic moments that SCF starts from (MAGMOM)."""
     handlers: list[str] = ["VaspErrorHandler", "MeshSymmetryErrorHandler", "UnconvergedErrorHandler", "StdErrHandler"]
     """custodian's error handlers; a label is refused where one of them changed more than how the SCF is done."""
+    code_version: str | None = None
+    """Version of VASP that labels are to be computed with, such as 6.4.2; one that calls itself something else is
+    refused. `key_with_version` needs it, for VASP tells its version only when it has computed."""
     max_errors: int = Field(5, ge=1)
     """After so many errors custodian gives up."""
     timeout_seconds: float = Field(86400.0, gt=0)
@@ -83,14 +101,20 @@ class VASPOptions(LabelerOptions):
             raise ValueError("kpoints: found it beside input_set, expected user_kpoints_settings")
         if self.user_kpoints_settings and own:
             raise ValueError("user_kpoints_settings: found it beside incar, expected kpoints or kpoints_file")
+        if self.key_with_version and self.code_version is None:
+            raise ValueError(
+                "key_with_version: found it without code_version, expected the version of VASP (such as 6.4.2): VASP "
+                "tells it only when it has computed, and keys are made before"
+            )
         return self
 
 
 class VASPLabeler(Labeler[VASPOptions]):
     """Free energies, forces and stresses by VASP, run under custodian.
 
-    Molecules are put into a box of their own and have no stress. A charged cell is neutralised by a background, whose
-    interaction with its images is in the energy.
+    Molecules are put into a box of their own and have no stress. Slabs and chains are repeated across the vacuum of
+    their cell; a dipole across it wants VASP's correction (LDIPOL, IDIPOL), which is the user's to set. A charged cell
+    is neutralised by a background, whose interaction with its images is in the energy.
 
     References
     ----------
@@ -102,6 +126,10 @@ class VASPLabeler(Labeler[VASPOptions]):
     packages: ClassVar[tuple[str, ...]] = ("pymatgen", "custodian")
     extra: ClassVar[str] = "vasp"
     code: ClassVar[str] = "vasp"
+    rechecks: ClassVar[list[dict[str, Any]]] = [
+        {"algorithm": "All", "start": "orbitals", "moment_factor": 1.5},
+        {"algorithm": "Normal", "start": "atoms", "moment_factor": 1.5},
+    ]
 
     @property
     def cores(self) -> int:
@@ -123,9 +151,37 @@ class VASPLabeler(Labeler[VASPOptions]):
             found.append(f"vasp needs POTCAR files: found no folder {folder}")
         return found
 
+    def potentials_of(self, frame: Atoms) -> list[str]:
+        """Hashes of the POTCARs of a frame's elements; where there are no POTCARs, their family and names."""
+        elements = tuple(sorted(set(frame.get_chemical_symbols())))
+        if elements not in self._potcars:
+            symbols, functional = potcar_names(self.options, elements)
+            folder = potcar_folder(self.settings)
+            texts = read_potcars(folder, functional, symbols) if folder is not None else [functional, *symbols]
+            self._potcars[elements] = [json_hash(text) for text in texts]
+        return self._potcars[elements]
+
+    @cached_property
+    def _potcars(self) -> dict[tuple[str, ...], list[str]]:
+        return {}
+
     def version(self) -> str:
         """Version of the VASP that this process ran last."""
         return _VERSIONS.get(self.settings.vasp_command, "unknown")
+
+    def keyed_version(self) -> str:
+        """The version that the options demand."""
+        return self.options.code_version or super().keyed_version()
+
+    def _refuse_other_version(self) -> None:
+        """Raise `MissingDependency` where the VASP of this machine is known and not the one that is demanded."""
+        found, wanted = self.version(), self.options.code_version
+        if wanted is None or found in ("unknown", wanted) or found.startswith(f"{wanted}."):
+            return
+        raise MissingDependency(
+            f"labeler vasp: code_version: found VASP {found}, which '{self.settings.vasp_command}' runs, expected "
+            f"{wanted}: set vasp_command to that version, or change code_version in a new campaign"
+        )
 
     def check(self, frame: Atoms) -> None:
         """Raise `InputError` if a frame can never be labelled: tags, k-points, POTCARs, electrons or cell."""
@@ -134,7 +190,10 @@ class VASPLabeler(Labeler[VASPOptions]):
             from sparc_fw.labelers.vasp_run import make_handlers
 
             make_handlers(self.options.handlers)
-        self.input(frame)
+        try:
+            self.input(frame)
+        except LabelError as error:
+            raise InputError(f"labeler vasp: {error}") from error
 
     def input(self, frame: Atoms) -> VASPInput:
         """The input of a frame; it can be made, and looked at, where there is neither VASP nor a POTCAR."""
@@ -144,6 +203,7 @@ class VASPLabeler(Labeler[VASPOptions]):
         """Free energy (eV), forces (eV/Å), stress (eV/Å^3) where periodic, and how often VASP was started."""
         from sparc_fw.labelers.vasp_run import run_vasp
 
+        self._refuse_other_version()
         given = self.input(frame)
         options = self.options
         with calculation_folder(self, frame) as folder:
@@ -157,6 +217,7 @@ class VASPLabeler(Labeler[VASPOptions]):
             if output is None:
                 raise LabelError("crashed", f"VASP left no energy and forces; {trouble or 'it told nothing'}", runs)
             _VERSIONS[self.settings.vasp_command] = output.version
+            self._refuse_other_version()
             if not output.converged:
                 told = f"electronic loop not converged in {output.electronic_steps}"
                 raise LabelError("not_converged", f"{told}; {trouble}" if trouble else told, runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,10 +99,21 @@ def build_input(options: VASPOptions, frame: Atoms, potcar_folder: Path | None) 
         else:
             incar, kpoints, symbols, functional = _by_incar(options, atoms, bool(frame.pbc.any()))
     _set_spin(options, incar, frame)
+    _set_start(options, incar)
     potcars = read_potcars(potcar_folder, functional, symbols) if potcar_folder is not None else None
     _set_charge(incar, frame, atoms, potcars)
     _check_tags(options, incar)
     return VASPInput(order, atoms, incar, kpoints, symbols, functional, potcars)
+
+
+def potcar_names(options: VASPOptions, elements: Sequence[str]) -> tuple[list[str], str]:
+    """Names of the POTCARs of some elements, and their family."""
+    apart = Atoms(list(elements), [(0, 0, 4.0 * place) for place in range(len(elements))])
+    apart.set_cell([10.0, 10.0, 4.0 * len(elements) + 10.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        parts = (_by_incar if options.input_set is None else _by_set)(options, apart, False)
+    return parts[2], parts[3]
 
 
 def in_cell(frame: Atoms, vacuum: float, box: float | None) -> Atoms:
@@ -116,6 +128,7 @@ def in_cell(frame: Atoms, vacuum: float, box: float | None) -> Atoms:
                 f"labeler vasp: found the cell {frame.cell.tolist()}, expected three right-handed cell vectors; give a "
                 "slab or a chain its vacuum"
             )
+        _check_vacuum(atoms, vacuum)
         return atoms
     extent = np.ptp(frame.positions, axis=0)
     if box is not None and (extent + vacuum > box).any():
@@ -130,6 +143,21 @@ def in_cell(frame: Atoms, vacuum: float, box: float | None) -> Atoms:
     return atoms
 
 
+def _check_vacuum(atoms: Atoms, vacuum: float) -> None:
+    """Raise a `LabelError` for a slab or chain that comes too near to its images, across which VASP repeats it."""
+    normals = atoms.cell.reciprocal().array
+    heights = 1 / np.linalg.norm(normals, axis=1)
+    empty = heights - np.ptp(atoms.positions @ normals.T, axis=0) * heights
+    for axis in np.flatnonzero(~atoms.pbc):
+        if empty[axis] < vacuum:
+            raise LabelError(
+                "bad_input",
+                f"a frame that does not repeat along its vector {'abc'[axis]} leaves {empty[axis]:.2f} Å to its "
+                f"images, less than vacuum_A, {vacuum:g} Å",
+                attempts=0,
+            )
+
+
 Parts = tuple["Incar", "Kpoints | None", list[str], str]
 
 
@@ -139,6 +167,11 @@ def _by_set(options: VASPOptions, atoms: Atoms, periodic: bool) -> Parts:
 
     plain = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
     given = options.user_incar_settings
+    if not isinstance(given.get("MAGMOM", {}), dict):
+        raise InputError(
+            f"labeler vasp: user_incar_settings: MAGMOM: found {given['MAGMOM']!r} with an input set, expected moments "
+            "by element, such as {Fe: 5}"
+        )
     # User settings take the place of what the set would write, but not of what is asked for here.
     unread = {tag: False for tag in _UNREAD if tag not in given}
     # Some sets take no null for the family.
@@ -204,19 +237,36 @@ def _set_spin(options: VASPOptions, incar: Incar, frame: Atoms) -> None:
     spin = check_electrons(frame) if not frame.pbc.any() else charge_and_spin(frame)[1]
     demanded: dict[str, Any] = {"ISPIN": 2, "NUPDOWN": spin} if spin else {"ISPIN": 1}
     said = {tag.upper() for tag in options.user_incar_settings} | (set(incar) if options.input_set is None else set())
-    for tag, value in demanded.items():
-        if tag in said and incar[tag] != value:
+    wanted = demanded if spin else {**demanded, "NUPDOWN": 0, "MAGMOM": 0}
+    for tag in sorted(said & set(wanted) & set(incar)):
+        found = options.user_incar_settings.get(tag, incar[tag])
+        numbers = np.ravel(np.array([*found.values()] if isinstance(found, dict) else found, dtype=float))
+        # A difference of -1 is none that is held.
+        allowed = (0, -1) if tag == "NUPDOWN" and not spin else (wanted[tag],)
+        if not np.isin(numbers, allowed).all():
             raise InputError(
-                f"labeler vasp: {tag}: found {incar[tag]} for a frame with {spin} unpaired electrons, expected "
-                f"{value}; change 'spin' of the system, or set the labeler's 'spin: free'"
+                f"labeler vasp: {tag}: found {found} for a frame with {spin} unpaired electrons, expected "
+                f"{wanted[tag]}; change 'spin' of the system, or set the labeler's 'spin: free'"
             )
     incar.update(demanded)
     if not spin:
+        # An input set's own, for a calculation with spin.
         incar.pop("MAGMOM", None)
         incar.pop("NUPDOWN", None)
     elif "MAGMOM" not in said:
         # The sum is fixed by NUPDOWN; how it spreads is for VASP to find.
         incar["MAGMOM"] = [spin / len(frame)] * len(frame)
+
+
+def _set_start(options: VASPOptions, incar: Incar) -> None:
+    """Put in what the options' own keys say of how SCF begins and goes on."""
+    if options.algorithm is not None:
+        incar.pop("IALGO", None)
+        incar["ALGO"] = options.algorithm
+    if options.start is not None:
+        incar.update({"ISTART": 0, "ICHARG": {"atoms": 2, "orbitals": 0}[options.start]})
+    if "MAGMOM" in incar and options.moment_factor != 1.0:
+        incar["MAGMOM"] = (options.moment_factor * np.array(incar["MAGMOM"], dtype=float)).tolist()
 
 
 def _set_charge(incar: Incar, frame: Atoms, atoms: Atoms, potcars: list[str] | None) -> None:

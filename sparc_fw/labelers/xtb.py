@@ -27,6 +27,9 @@ GUESSES = {"sad": 0, "eeq": 1}
 class XTBOptions(LabelerOptions):
     """Options of the labeler ``xtb``."""
 
+    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"max_iterations"}
+    steering: ClassVar[frozenset[str]] = frozenset({"guess", "mixer_damping"})
+
     kind: Literal["xtb"] = "xtb"
     method: Literal["GFN1-xTB", "GFN2-xTB"] = "GFN2-xTB"
     """Parametrisation."""

@@ -7,17 +7,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from ase.units import Bohr
 from pydantic import ValidationError
 
 from external_codes import cp2k, hydrogen
 from sparc_fw.errors import InputError
 from sparc_fw.labelers import cp2k as module
 from sparc_fw.labelers.base import LabelError
-from sparc_fw.labelers.cp2k import CP2KLabeler, CP2KOptions, check_convergence
+from sparc_fw.labelers.cp2k import CP2KLabeler, CP2KOptions
 from sparc_fw.labelers.cp2k_input import BUILT_IN
+from sparc_fw.labelers.cp2k_output import check_convergence
 from sparc_fw.labelers.cp2k_shell import CP2KShell
 from sparc_fw.processes import lives
 from sparc_fw.settings import Settings
@@ -219,6 +222,100 @@ def test_without_cp2k_it_says_how_to_get_it() -> None:
     assert "apt install cp2k" in sentence
     assert "SPARC_FW_CP2K_COMMAND" in sentence
     labeler.check(molecule("H2O"))
+
+
+SMEARED = {"FORCE_EVAL": {"DFT": {"SCF": {"SMEAR": {"_": True}}}}}
+
+
+@pytest.mark.parametrize("options", [{"smearing_K": 500.0}, {"overrides": SMEARED}])
+def test_a_metals_cell_may_hold_an_odd_number_of_electrons(options: dict[str, Any]) -> None:
+    lithium = Atoms("Li", cell=[3, 3, 3], pbc=True)
+    without = CP2KLabeler(CP2KOptions(), Settings(cp2k_command="no-such-cp2k"))
+    with pytest.raises(InputError, match="or set the labeler's 'smearing_K' for a metal"):
+        without.check(lithium)
+    labeler = CP2KLabeler(CP2KOptions.model_validate(options), without.settings)
+    labeler.check(lithium)
+    lines = input_lines(lithium, **options)
+    assert {"UKS T", "MULTIPLICITY 2"} <= set(lines)
+    assert not [line for line in lines if line.startswith("FIXED_MAGNETIC_MOMENT")]
+    lithium.info["spin"] = 1
+    assert {"UKS T", "MULTIPLICITY 2", "FIXED_MAGNETIC_MOMENT 1"} <= set(input_lines(lithium, **options))
+    assert "UKS T" not in input_lines(Atoms("Li2", cell=[3, 3, 6], pbc=True), **options)
+    with pytest.raises(InputError, match=r"'spin' or 'charge' of the system$"):
+        labeler.check(Atoms("Li"))
+
+
+def test_smearing_fills_orbitals_by_diagonalization() -> None:
+    template = BUILT_IN.replace("MAX_SCF 60", "MAX_SCF 60\n&OT\n&END OT")
+    lines = input_lines(Atoms("Li8", cell=[9, 9, 9], pbc=True), template=template, smearing_K=500.0)
+    assert {"&SMEAR T", "METHOD FERMI_DIRAC", "ELECTRONIC_TEMPERATURE [K] 500", "ADDED_MOS 16"} <= set(lines)
+    assert "&OT" not in lines
+
+
+def layer(height: float, place: float) -> Atoms:
+    """A layer of H2 in a cell of some height."""
+    frame = hydrogen()
+    frame.positions[:, 2] += place
+    frame.set_cell([[3.0, 0, 0], [-1.5, 2.6, 0], [0, 0, height]])
+    frame.pbc = (True, True, False)
+    return frame
+
+
+@pytest.mark.parametrize(("solver", "chosen"), [("WAVELET", "ANALYTIC"), ("MT", "MT")])
+def test_a_slab_is_isolated_along_z(solver: str, chosen: str) -> None:
+    overrides = {"FORCE_EVAL": {"DFT": {"POISSON": {"PSOLVER": solver}}}}
+    lines = input_lines(layer(0.0, 3.0), overrides=overrides, vacuum_A=3.0)
+    assert {f"PSOLVER {chosen}", "STRESS_TENSOR NONE"} <= set(lines)
+    assert lines.count("PERIODIC XY") == 2
+    height = next(line for line in lines if line.startswith("C [bohr]")).split()
+    # Twice its 0.8 Å, and 3 Å at both ends.
+    assert float(height[-1]) * Bohr == pytest.approx(8.0)
+    assert lines == input_lines(layer(50.0, 3.0), overrides=overrides, vacuum_A=3.0)
+
+
+TILTED = [[3, 0, 1], [0, 3, 0], [0, 0, 9]]
+
+
+@pytest.mark.parametrize(
+    ("pbc", "cell"),
+    [
+        ((True, False, False), [3, 3, 9]),
+        ((True, False, True), [3, 9, 3]),
+        ((True, True, False), TILTED),
+    ],
+)
+def test_what_is_no_slab_in_the_plane_is_refused(pbc: Any, cell: Any) -> None:
+    with pytest.raises(InputError, match=r"expected a slab in the xy-plane .* turn it, or, with vacuum"):
+        CP2KLabeler(CP2KOptions(), Settings()).check(Atoms("He", cell=cell, pbc=pbc))
+
+
+@pytest.mark.slow
+def test_a_slab_has_the_numbers_of_one_whose_images_are_far() -> None:
+    slab = cp2k().label(layer(0.0, 0.0))
+    assert (slab.status, slab.stress) == ("ok", None), slab.message
+    # As high as the slab's own box, so that the grids are the same.
+    crystal = layer(7.0, 0.0)
+    crystal.positions[:, 2] += 3.5 - crystal.positions[:, 2].mean()
+    crystal.pbc = True
+    far = cp2k().label(crystal)
+    assert slab.energy == pytest.approx(far.energy, abs=5e-3)
+    assert slab.forces == pytest.approx(far.forces, abs=5e-3)
+    assert slab.forces is not None
+    assert slab.forces[:, 2].sum() == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.slow
+def test_the_odd_electron_of_a_metals_cell_is_calculated_with_and_without_spin() -> None:
+    energies = []
+    for spin in (0, 1):
+        metal = Atoms("H", cell=[2.6, 2.6, 2.6], pbc=True, info={"spin": spin})
+        label = cp2k(basis_set="DZVP-MOLOPT-SR-GTH", smearing_K=5000.0, added_orbitals=4).label(metal)
+        assert label.status == "ok", label.message
+        assert label.forces is not None
+        assert np.abs(label.forces).max() < 1e-3
+        energies.append(label.energy)
+    # Alone, it is unpaired in either case.
+    assert energies[0] == pytest.approx(energies[1], abs=1e-4)
 
 
 def test_a_periodic_frame_needs_a_cell() -> None:

@@ -13,7 +13,8 @@ from ase.build import bulk, molecule
 from sparc_fw.documents import Label
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.ase_calculator import ASELabeler, ASEOptions
-from sparc_fw.labelers.potential import PotentialLabeler, PotentialLabelerOptions, file_sha256
+from sparc_fw.labelers.contents import file_sha256
+from sparc_fw.labelers.potential import PotentialLabeler, PotentialLabelerOptions
 from sparc_fw.loading import load_campaign
 from sparc_fw.settings import Settings
 from trained_models import ammonia_borane, displaced, small_potential

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.units import Bohr
 from pydantic import ValidationError
 
 from external_codes import CHEAP_QE, hydrogen, qe
@@ -71,8 +72,11 @@ def test_namelists_that_cannot_work_are_refused(namelists: dict[str, Any]) -> No
         QEOptions(pseudopotentials={}, namelists=namelists)
 
 
-def test_machine_settings_are_not_part_of_the_key() -> None:
-    here, there = labeler(), labeler(Settings(pw_command="srun pw.x", pseudo_dir=Path("/elsewhere"), cores=16))
+def test_machine_settings_are_not_part_of_the_key(tmp_path: Path) -> None:
+    (tmp_path / "H.UPF").write_text("a pseudopotential")
+    table = {"H": "H.UPF"}
+    here = labeler(Settings(pseudo_dir=tmp_path), pseudopotentials=table)
+    there = labeler(Settings(pw_command="srun pw.x", pseudo_dir=tmp_path, cores=16), pseudopotentials=table)
     assert here.key(hydrogen()) == there.key(hydrogen())
     assert there.cores == 16
 
@@ -83,6 +87,38 @@ def test_an_scf_that_did_not_converge_is_rescued() -> None:
     rescued = qe(electron_maxstep=3).label(hydrogen())
     assert (rescued.status, rescued.attempts) == ("ok", 3)
     assert rescued.energy == pytest.approx(wanted.energy, abs=1e-6)
+
+
+def layer(height: float, place: float) -> Atoms:
+    """A layer of H2 in a cell of some height."""
+    frame = hydrogen()
+    frame.positions[:, 2] += place
+    frame.set_cell([[3.0, 0, 0], [-1.5, 2.6, 0], [0, 0, height]])
+    frame.pbc = (True, True, False)
+    return frame
+
+
+def test_a_slab_is_cut_off_from_its_images_or_repeated_as_its_cell_says() -> None:
+    cut = input_lines(layer(0.0, 1.0), vacuum_A=2.0, kpoints=(3, 3, 3))
+    assert {"assume_isolated = '2D'", "tstress = .false.", "3 3 1 0 0 0"} <= set(cut)
+    assert cut == input_lines(layer(30.0, -9.0), vacuum_A=2.0, kpoints=(3, 3, 3))
+    assert float(cut[cut.index("CELL_PARAMETERS bohr") + 3].split()[-1]) * Bohr == pytest.approx(11.0)
+    repeated = input_lines(layer(15.0, 1.0), assume_isolated="none")
+    assert {"tstress = .true.", "2 2 2 0 0 0"} <= set(repeated)
+    assert not [line for line in repeated if "assume_isolated" in line]
+    with pytest.raises(InputError, match=r"labeler qe: found a partly periodic frame, pbc \[True, False, False\]"):
+        labeler().check(Atoms("H2", cell=[3, 9, 9], pbc=(True, False, False)))
+
+
+@pytest.mark.slow
+def test_a_slab_cut_off_from_its_images_has_the_numbers_of_one_far_from_them() -> None:
+    options: dict[str, Any] = {"kpoints": (1, 1, 1), "ecutwfc_Ry": 15.0, "ecutrho_Ry": 60.0}
+    cut = qe(**options, vacuum_A=2.0).label(layer(0.0, 0.0))
+    far = qe(**options, assume_isolated="none").label(layer(16.0, 8.0))
+    assert (cut.status, cut.stress) == ("ok", None), cut.message
+    assert far.stress is not None
+    assert cut.energy == pytest.approx(far.energy, abs=5e-3)
+    assert cut.forces == pytest.approx(far.forces, abs=5e-2)
 
 
 @pytest.mark.slow

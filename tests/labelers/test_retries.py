@@ -72,10 +72,11 @@ def test_a_force_beyond_the_cap_fails_the_label() -> None:
     assert label(mixing=0.1, force=30.0, force_cap=None).status == "ok"
 
 
-def test_rules_and_cap_are_part_of_the_key() -> None:
-    variants: list[dict[str, Any]] = [{}, {"force_cap": 20.0}, {"retries": {}}]
+def test_rules_that_change_numbers_and_the_cap_are_part_of_the_key() -> None:
+    variants: list[dict[str, Any]] = [{}, {"force_cap": 20.0}, {"retries": {"not_converged": [{"force": 2.0}]}}]
     keys = {label(**options).key for options in variants}
     assert len(keys) == 3
+    assert label(retries={}).key == label().key
 
 
 def test_a_folder_stays_where_a_calculation_failed(tmp_path: Path) -> None:

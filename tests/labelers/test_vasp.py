@@ -105,6 +105,41 @@ def test_spin_fixes_the_moment_unless_it_is_free() -> None:
         without_potcars(user_incar_settings={"ISPIN": 2}).check(molecule("H2O"))
 
 
+@pytest.mark.parametrize(
+    ("tags", "refused"),
+    [
+        ({"MAGMOM": {"Na": 1.0}}, "MAGMOM"),
+        ({"NUPDOWN": 2}, "NUPDOWN"),
+        ({"MAGMOM": {"Na": 0.0}, "NUPDOWN": 0, "ISPIN": None}, None),
+        ({"NUPDOWN": -1}, None),
+    ],
+)
+def test_moments_that_contradict_the_spin_are_refused_and_not_dropped(
+    tags: dict[str, Any], refused: str | None
+) -> None:
+    vasp = without_potcars(user_incar_settings=tags)
+    if refused is None:
+        assert vasp.input(salt()).incar["ISPIN"] == 1
+        return
+    message = rf"{refused}: found .* for a frame with 0 unpaired electrons, expected 0; change 'spin' of the system"
+    with pytest.raises(InputError, match=message):
+        vasp.check(salt())
+    kept = without_potcars(user_incar_settings={**tags, "ISPIN": 2}, spin="free").input(salt()).incar
+    assert refused in kept
+
+
+def test_moments_in_an_incar_of_ones_own_are_refused_without_spin_and_kept_with_it() -> None:
+    own = {"incar": CRYSTAL["incar"] + "ISPIN = 2\nMAGMOM = 2 0\n", "kpoints": CRYSTAL["kpoints"]}
+    crystal = salt()
+    with pytest.raises(InputError, match="ISPIN: found 2 for a frame with 0 unpaired"):
+        without_potcars(**own).check(crystal)
+    moments = {**own, "incar": own["incar"].replace("ISPIN = 2", "")}
+    with pytest.raises(InputError, match="MAGMOM: found"):
+        without_potcars(**moments).check(crystal)
+    crystal.info["spin"] = 2
+    assert without_potcars(**own).input(crystal).incar["MAGMOM"] == [2.0, 0.0]
+
+
 def test_charge_sets_the_electrons_that_potcars_count(tmp_path: Path) -> None:
     frame = ammonia_borane()
     frame.info.update(charge=1, spin=1)
@@ -118,6 +153,7 @@ def test_charge_sets_the_electrons_that_potcars_count(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"input_set": "MPStatikSet"}, "input_set: found 'MPStatikSet', expected an input set of pymatgen"),
+        ({"user_incar_settings": {"MAGMOM": [1, 1]}}, r"MAGMOM: found \[1, 1\] with an input set, expected moments by"),
         ({"input_set": "MPRelaxSet"}, "found NSW = 99, expected 0: a label is one geometry"),
         ({"user_incar_settings": {"ENCUTT": 600}}, "found the tag ENCUTT, which pymatgen does not list"),
         ({"handlers": ["VaspHandler"]}, "handlers: found 'VaspHandler'"),
@@ -255,9 +291,19 @@ def test_gamma_point_alone_runs_the_gamma_executable(tmp_path: Path) -> None:
 
 
 def test_a_molecule_that_outgrows_its_box_is_bad_input(tmp_path: Path) -> None:
-    label = labeler(vasp_settings(tmp_path), box_A=9.0).label(molecule("C2H6"))
+    label = labeler(vasp_settings(tmp_path), box_A=9.0).label(molecule("N2H4"))
     assert (label.reason, label.attempts) == ("bad_input", 0)
     assert "leaves less than vacuum_A, 8 Å, in box_A, 9 Å" in label.message
+
+
+def test_a_slab_needs_vacuum_to_its_images() -> None:
+    slab = salt() * (2, 2, 1)
+    slab.pbc = (True, True, False)
+    vasp = without_potcars()
+    with pytest.raises(InputError, match=r"does not repeat along its vector c leaves .* less than vacuum_A, 8 Å"):
+        vasp.check(slab)
+    slab.center(vacuum=4.1, axis=2)
+    vasp.check(slab)
 
 
 def replayed(folder: Path, tmp_path: Path, **changes: Any) -> tuple[Any, Atoms]:

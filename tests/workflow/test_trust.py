@@ -54,6 +54,30 @@ def twins(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> list[
     return ids
 
 
+def test_what_did_not_converge_is_tried_again_by_who_tries_more(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    counts = []
+    more = {"not_converged": [{"fail_every": 0}]}
+    for name, retries in (("as before", {}), ("no more", {}), ("more", more), ("once again", more)):
+        labeler = {"kind": "morse", "force_cap": None, "fail_every": 3, "retries": retries}
+        campaign = name.replace(" ", "_")
+        submit(store, launchpad, load(name=campaign, labeler=labeler, labeling={"batch": 20}, test=None))
+        for stage in ("start", "label"):
+            firework = launchpad.fireworks.find_one({"spec.campaign_id": campaign, "spec.stage": stage})
+            launchpad.set_priority(firework["fw_id"], 10**9)
+            work(1)
+        counts.append(launchpad.launches.find_one({"fw_id": firework["fw_id"]})["action"]["stored_data"])
+    failed = counts[0]["failed"]
+    assert 0 < failed < 20
+    assert [(count["computed"], count["failed"]) for count in counts] == [
+        (20, failed),
+        (0, failed),
+        (failed, 0),
+        (0, 0),
+    ]
+
+
 def start_launch(launchpad: LaunchPad, uri: str, fw_id: int, folder: Path) -> subprocess.Popen[bytes]:
     file = folder / "my_launchpad.yaml"
     write_launchpad_file(uri, launchpad.name, file)
