@@ -132,7 +132,8 @@ class ASEExplorer(Explorer[ASEOptions]):
         for step in range(1, run.equilibrate + 1):
             if ended is not None:
                 return f"{ended}, while it equilibrated"
-            ended = self._trouble(atoms, dynamics.step(), closest=step % run.every == 0)
+            dynamics.step()
+            ended = self._trouble(atoms, atoms.get_forces(md=True), closest=step % run.every == 0)
         return ended
 
     def _run(
@@ -146,8 +147,7 @@ class ASEExplorer(Explorer[ASEOptions]):
     ) -> tuple[_Record, int, str | None]:
         """The frames, the steps that were made, and why there were no more (None: all were)."""
         dynamics, record, step = self._dynamics(atoms, run, rng), _Record(), 0
-        forces = atoms.get_forces(md=True)
-        ended = ended or self._trouble(atoms, forces, closest=True)
+        ended = ended or self._trouble(atoms, atoms.get_forces(md=True), closest=True)
         while True:
             # A frame that ended the run is kept only where it can be judged: positions that are numbers.
             if step % run.every == 0 and np.isfinite(atoms.positions).all():
@@ -155,9 +155,10 @@ class ASEExplorer(Explorer[ASEOptions]):
                 replica.progress(step, run.steps)
             if ended is not None or step == run.steps:
                 return record, step, None if ended is None else f"{ended} at step {step}"
-            forces = dynamics.step()
+            dynamics.step()
             step += 1
-            ended = self._trouble(atoms, forces, closest=step % run.every == 0)
+            # Not all integrators return the forces; the calculator has them, so that nothing is computed again.
+            ended = self._trouble(atoms, atoms.get_forces(md=True), closest=step % run.every == 0)
 
     def _dynamics(self, atoms: Atoms, run: Plan, rng: np.random.Generator) -> MolecularDynamics:
         options = self.options

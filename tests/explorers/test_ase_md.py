@@ -12,11 +12,11 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.morse import MorsePotential
 
-from sparc_fw.documents import Dataset, TrainedModel, Trajectory
+from known_potential import Known
+from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.base import Replica
 from sparc_fw.geometry.isolation import nearest_neighbours
-from sparc_fw.potentials.base import Evaluator, Potential, PotentialOptions, Progress
 from sparc_fw.settings import Settings
 from trained_models import ammonia_borane, ignore_progress
 
@@ -38,40 +38,13 @@ class Counted(MorsePotential):
             self.results["forces"] = np.full_like(self.results["forces"], np.nan)
 
 
-class Known(Potential[PotentialOptions]):
-    """A potential that only lends its calculator."""
-
-    def __init__(self, calculator: Calculator) -> None:
-        super().__init__(PotentialOptions(kind="known"), Settings())
-        self.lent = calculator
-
-    def calculator(self, model: Path) -> Calculator:
-        return self.lent
-
-    @property
-    def total_steps(self) -> int:
-        return 0
-
-    def with_steps(self, steps: int) -> Known:
-        raise NotImplementedError
-
-    def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
-        raise NotImplementedError
-
-    def load(self, model: Path) -> Evaluator:
-        raise NotImplementedError
-
-    def lammps_lines(self, model: Path, elements: Any) -> list[str]:
-        raise NotImplementedError
-
-
 def run(calculator: Calculator, start: Atoms | None = None, **options: object) -> Trajectory:
     explorer = ASEExplorer(ASEOptions.model_validate({"duration_ps": [0.05]} | options), Settings())
     frame = ammonia_borane() if start is None else start
     return explorer.explore(Replica(frame, Known(calculator), [Path("none")], 0, 0, 5, Path(), ignore_progress))
 
 
-@pytest.mark.parametrize("ensemble", ["nve", "langevin"])
+@pytest.mark.parametrize("ensemble", ["nve", "langevin", "nose_hoover", "bussi"])
 def test_forces_are_computed_once_per_step_and_once_before(ensemble: str) -> None:
     calculator = Counted(nan_from=10**9)
     found = run(calculator, ensemble=ensemble)
