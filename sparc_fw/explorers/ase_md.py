@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import Calculator, CalculatorError
 from ase.md.md import MolecularDynamics
 from ase.optimize import BFGS
+from pydantic import Field
 
 from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
@@ -25,6 +26,9 @@ from sparc_fw.explorers.plumed_series import plumed_series
 from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.isolation import describe_isolation
 from sparc_fw.geometry.overlap import describe_overlap
+from sparc_fw.labelers.base import LabelerOptions
+from sparc_fw.labelers.driver import check_driver, driving_calculator, make_driver
+from sparc_fw.registry import ByKind
 
 
 class ASEOptions(MDOptions):
@@ -36,6 +40,11 @@ class ASEOptions(MDOptions):
     ensemble: Ensemble = "langevin"
     """Constant energy (velocity Verlet), constant temperature (Langevin, a Nosé-Hoover chain, Bussi's rescaling), or
     constant pressure, too, the cell scaled (npt) or free (npt_cell)."""
+    driver: Annotated[LabelerOptions, ByKind("labeler")] | None = None
+    """What drives the first iterations instead of the committee, which still judges the frames: a labeler that offers a
+    calculator (xtb, or potential for a pretrained model or any ASE calculator by its import path)."""
+    driver_iterations: int = Field(1, ge=1)
+    """So many iterations are driven by the driver."""
     plumed: str = ""
     """PLUMED input, atoms numbered from 1, in the units that it names or PLUMED's own; empty for none."""
     plumed_file: str | None = None
@@ -70,7 +79,8 @@ class ASEExplorer(Explorer[ASEOptions]):
     def missing(self) -> list[str]:
         """Say so where PLUMED is asked for and cannot run."""
         problem = kernel_problem() if self.options.plumed or self.options.bias else None
-        return [] if problem is None else [problem]
+        driver = [] if self.options.driver is None else make_driver(self.options.driver, self.settings).missing()
+        return [*([] if problem is None else [problem]), *(f"driver: {sentence}" for sentence in driver)]
 
     def check(self, structure: Atoms) -> None:
         """Raise `InputError` where a sphere or a variable is made of atoms that do not exist, or PLUMED refuses."""
@@ -78,6 +88,8 @@ class ASEExplorer(Explorer[ASEOptions]):
         if options.confine is not None:
             options.confine.check("explorer: confine", len(structure))
         check_biases(options.bias, len(structure))
+        if options.driver is not None:
+            check_driver(options.driver, self.settings, structure, "driver")
         if options.ensemble.startswith("npt") and structure.cell.rank < 3:
             raise InputError(f"ensemble: found {options.ensemble} for a structure without a cell, expected a crystal")
         if options.plumed and options.bias:
@@ -100,7 +112,7 @@ class ASEExplorer(Explorer[ASEOptions]):
         confine = self.options.confine
         if confine is not None:
             atoms.set_constraint(SoftSphere(confine.around, confine.radius_A, confine.stiffness_eV_A2))
-        calculator = replica.potential.calculator(replica.models[0])
+        calculator = self._calculator(replica)
         lines = self._plumed_lines(replica.number, run.every)
         with working_in(replica.directory):
             ended = self._prepare(atoms, calculator, run, replica.number, rng)
@@ -109,6 +121,12 @@ class ASEExplorer(Explorer[ASEOptions]):
             # PLUMED writes the end of its files when it is let go.
             atoms.calc = None
         return self._trajectory(replica, record, step, ended, lines, started)
+
+    def _calculator(self, replica: Replica) -> Calculator:
+        driver = self.options.driver
+        if driver is not None and replica.iteration < self.options.driver_iterations:
+            return driving_calculator(driver, self.settings, replica.start)
+        return replica.potential.calculator(replica.models[0])
 
     def _biased(self, calculator: Calculator, lines: list[str], atoms: Atoms, run: Plan) -> Calculator:
         if not lines:
@@ -155,10 +173,15 @@ class ASEExplorer(Explorer[ASEOptions]):
                 replica.progress(step, run.steps)
             if ended is not None or step == run.steps:
                 return record, step, None if ended is None else f"{ended} at step {step}"
-            dynamics.step()
             step += 1
-            # Not all integrators return the forces; the calculator has them, so that nothing is computed again.
-            ended = self._trouble(atoms, atoms.get_forces(md=True), closest=step % run.every == 0)
+            try:
+                dynamics.step()
+                # Not all integrators return the forces; the calculator has them: nothing is computed again.
+                forces = atoms.get_forces(md=True)
+            except (CalculatorError, RuntimeError) as error:
+                # A driver's SCF that does not converge; the last frame is the last one that has an energy.
+                return record, step, f"{type(error).__name__} at step {step}: {error}"
+            ended = self._trouble(atoms, forces, closest=step % run.every == 0)
 
     def _dynamics(self, atoms: Atoms, run: Plan, rng: np.random.Generator) -> MolecularDynamics:
         options = self.options

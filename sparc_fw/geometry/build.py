@@ -12,7 +12,7 @@ from ase import Atoms
 
 from sparc_fw.campaign import Campaign, System
 from sparc_fw.documents import FROM_FILE, Label, frame_hash, json_hash
-from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.errors import InputError
 from sparc_fw.geometry.dynamics import dynamics_frames, samples_per_run
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.overlap import describe_overlap
@@ -27,8 +27,8 @@ from sparc_fw.geometry.sources import (
     ScanSource,
     Source,
 )
-from sparc_fw.labelers.base import Labeler, LabelerOptions
-from sparc_fw.registry import backend_classes
+from sparc_fw.labelers.base import Labeler
+from sparc_fw.labelers.driver import check_driver, driving_calculator
 from sparc_fw.seeds import derive_seed
 from sparc_fw.settings import Settings
 
@@ -144,13 +144,6 @@ def check_sources(campaign: Campaign, files: Files, labeler: Labeler[Any]) -> No
         )
 
 
-def make_driver(options: LabelerOptions, settings: Settings) -> Labeler[Any]:
-    """The labeler that drives dynamics, from its options."""
-    driver = backend_classes("labeler")[options.kind](options, settings)
-    assert isinstance(driver, Labeler)
-    return driver
-
-
 def _entries(
     source: Source,
     campaign: Campaign,
@@ -163,7 +156,7 @@ def _entries(
     structure = structure_of(campaign, files, source.system)
     if isinstance(source, DynamicsSource):
         starts = _starts(structure, source, derive_seed(seed, "starts"))
-        calculator = make_driver(source.driver, settings).calculator(structure.info["charge"], structure.info["spin"])
+        calculator = driving_calculator(source.driver, settings, structure)
         frames, lost = dynamics_frames(starts, source, calculator, seed, settings.processes)
         dropped.update(lost)
         return frames
@@ -245,16 +238,8 @@ def _check_frame(labeler: Labeler[Any], frame: Atoms, where: str) -> None:
 
 
 def _check_dynamics(source: DynamicsSource, structure: Atoms, settings: Settings) -> None:
-    driver = make_driver(source.driver, settings)
-    missing = driver.missing()
-    if missing:
-        raise MissingDependency(f"dynamics: driver: {missing[0]}")
-    _check_frame(driver, structure, "dynamics: driver")
+    check_driver(source.driver, settings, structure, "dynamics: driver")
     runs = len(_starts(structure, source, 1)) * len(source.temperature_K)
-    try:
-        driver.calculator(structure.info["charge"], structure.info["spin"])
-    except NotImplementedError as error:
-        raise InputError(f"dynamics: driver: {error}; expected one that can, such as 'kind: xtb'") from error
     if source.confine is not None:
         source.confine.check("dynamics: confine", len(structure))
     offered = runs * samples_per_run(source)

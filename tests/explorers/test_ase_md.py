@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 from ase.calculators.morse import MorsePotential
 
 from known_potential import Known
 from sparc_fw.documents import Trajectory
+from sparc_fw.errors import InputError
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.base import Replica
 from sparc_fw.geometry.isolation import nearest_neighbours
@@ -83,3 +84,38 @@ def test_an_atom_that_leaves_ends_the_run() -> None:
     assert re.match(r"atom \d \(H\) left: 3\.\d\d Å from its nearest neighbour, more than 3 Å at step \d+", found.ended)
     assert found.steps < 2000
     assert (nearest_neighbours(found.positions[:-1]) <= 3.0).all()
+
+
+def test_a_driver_leads_the_first_iterations(tmp_path: Path) -> None:
+    driver = {"kind": "potential", "calculator": "ase.calculators.lj:LennardJones", "arguments": {"epsilon": 0.01}}
+    options = ASEOptions.model_validate({"driver": driver, "driver_iterations": 2, "duration_ps": [0.05]})
+    explorer = ASEExplorer(options, Settings())
+    pair = Atoms("Ne2", [[0, 0, 0], [0, 0, 1.5]], info={"system": "ne2", "charge": 0, "spin": 0})
+    explorer.check(pair)
+    calls = []
+    for iteration in range(3):
+        committee = Counted(nan_from=10**9)
+        explorer.explore(Replica(pair, Known(committee), [Path("none")], iteration, 0, 5, tmp_path, ignore_progress))
+        calls.append(committee.calls)
+    assert calls == [0, 0, 101]
+
+
+def test_a_driver_that_drives_nothing_is_bad_input() -> None:
+    explorer = ASEExplorer(ASEOptions.model_validate({"driver": {"kind": "pyscf"}}), Settings())
+    with pytest.raises(InputError, match=r"driver: .*cannot drive dynamics; expected one that can"):
+        explorer.check(ammonia_borane())
+
+
+class Failing(Counted):
+    """A calculator that gives up."""
+
+    def calculate(self, *arguments: Any, **keywords: Any) -> None:
+        super().calculate(*arguments, **keywords)
+        if self.calls == 31:
+            raise CalculationFailed("no convergence")
+
+
+def test_a_calculator_that_fails_ends_the_run_with_its_words() -> None:
+    found = run(Failing(nan_from=10**9))
+    assert found.ended == "CalculationFailed at step 30: no convergence"
+    assert len(found) == 3
