@@ -21,6 +21,7 @@ from sparc_fw.formats.reading import read_labels
 from sparc_fw.sparc_deepmd import deepmd_section
 
 INPUT, STRUCTURE, LABELS, INCAR = "input.yaml", "structure.extxyz", "labels.extxyz", "INCAR"
+PLUMED = "plumed.dat"
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,6 @@ REASONS = {
     "deepmd_setup.data_dir": "data live in the store; those of 00.data are the labels again",
     "deepmd_setup.skip_min": "all labels are carried over",
     "deepmd_setup.skip_max": "all labels are carried over",
-    "deepmd_setup.use_plumed": "no explorer takes PLUMED's input: the campaign explores WITHOUT its bias",
-    "deepmd_setup.plumed_file": "no explorer takes PLUMED's input; write the bias as 'explorer.colvars'",
     "active_learning": "a campaign is active learning",
     "learning_restart": "a campaign goes on by 'sparc-fw run FILE --resume'",
     "latest_model": "a file of that machine; the committee is trained anew",
@@ -98,6 +97,8 @@ CARRIED = (
     "md_simulation.thermostat",
     "md_simulation.temperature",
     "deepmd_setup.input_file",
+    "deepmd_setup.use_plumed",
+    "deepmd_setup.plumed_file",
     "deepmd_setup.num_models",
     "deepmd_setup.timestep_fs",
     "deepmd_setup.md_steps",
@@ -127,7 +128,8 @@ def read_run(folder: Path, name: str | None = None) -> SparcRun:
     deepmd_input = folder / str(_option(options, "deepmd_setup.input_file", "input.json"))
     potential, lost = deepmd_section(_mapping(deepmd_input, json.loads))
     labeler, texts, more = labeler_section(folder, options)
-    explorer, timing = _explorer(options)
+    plumed = _plumed(folder, options)
+    explorer, timing = _explorer(options, biased=bool(plumed))
     window = {"f_lo": _option(options, "model_dev.f_min_dev"), "f_hi": _option(options, "model_dev.f_max_dev")}
     labels, refused = _labels(folder)
     campaign = {
@@ -143,8 +145,8 @@ def read_run(folder: Path, name: str | None = None) -> SparcRun:
         "budget": {"iterations": _option(options, "iteration", 10)},
     }
     lost_input = [NotCarried(f"{deepmd_input.name}: {key}", found, why) for key, found, why in lost]
-    notes = [*_left_out(options), *lost_input, *more, *timing, *_plumed(folder, options)]
-    return SparcRun(campaign, structure, labels, texts, refused, notes)
+    notes = [*_left_out(options), *lost_input, *more, *timing]
+    return SparcRun(campaign, structure, labels, texts | plumed, refused, notes)
 
 
 def labeler_section(
@@ -170,8 +172,8 @@ def labeler_section(
     return {"kind": "vasp", "incar_file": INCAR}, {INCAR: text}, []
 
 
-def _explorer(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[NotCarried]]:
-    """Dynamics as long as they really were.
+def _explorer(options: Mapping[str, Any], biased: bool) -> tuple[dict[str, Any], list[NotCarried]]:
+    """Dynamics as long as they really were, by ASE where PLUMED biases them.
 
     SPARC multiplies its time step by ASE's femtosecond twice, so that "1 fs" runs at 0.098 fs. The campaign takes the
     step that was stated, and the time that was really simulated.
@@ -183,7 +185,7 @@ def _explorer(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[NotCarri
     thermostat = str(_option(options, "md_simulation.thermostat", "")).lower()
     nve = str(_option(options, "md_simulation.ensemble", "NVT")).upper() == "NVE"
     explorer: dict[str, Any] = {
-        "kind": "lammps",
+        **({"kind": "ase_md", "plumed_file": PLUMED} if biased else {"kind": "lammps"}),
         "ensemble": "nve" if nve else "nose_hoover" if thermostat.startswith("nose") else "langevin",
         "replicas": _option(options, "deepmd_setup.multiple_run", 1),
         "temperature_K": [float(_option(options, "md_simulation.temperature", 300))],
@@ -198,17 +200,20 @@ def _explorer(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[NotCarri
         f"({steps} steps, which would be {steps * stated / 1000:g} ps as stated), and a frame every "
         f"{explorer['frame_every_fs']:g} fs (every {every} steps)"
     )
+    if biased:
+        why += f". PACE and STRIDE in {PLUMED} count steps, of which each now lasts {1 / fs:.1f} times as long"
     return explorer, [NotCarried(f"{INPUT}: deepmd_setup.timestep_fs", f"{stated:g} fs", why)]
 
 
-def _plumed(folder: Path, options: Mapping[str, Any]) -> list[NotCarried]:
-    """PLUMED's file, action by action: a bias that is lost changes what is explored."""
+def _plumed(folder: Path, options: Mapping[str, Any]) -> dict[str, str]:
+    """The text of the PLUMED file that biased the exploration, by the name that it gets; empty where none did."""
+    if not _option(options, "deepmd_setup.use_plumed", False):
+        return {}
     path = folder / str(_option(options, "deepmd_setup.plumed_file", "plumed.dat"))
-    if not path.is_file():
-        return []
-    actions = [line.strip() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    why = "no explorer takes PLUMED's input; nothing of it is in the campaign"
-    return [NotCarried(f"{path.name}: line {number}", line, why) for number, line in enumerate(actions, 1)]
+    try:
+        return {PLUMED: path.read_text()}
+    except OSError as error:
+        raise InputError(f"{path}: deepmd_setup.plumed_file cannot be read: {error.strerror}") from error
 
 
 def _left_out(options: Mapping[str, Any]) -> Iterator[NotCarried]:

@@ -71,9 +71,19 @@ def test_everything_else_is_named(run: SparcRun) -> None:
     named = {note.option: note for note in run.not_carried}
     assert "executable of that machine" in named["input.yaml: dft_calculator.exe_command"].why
     assert "no such option" in named["input.yaml: deepmd_setup.colour"].why
-    assert named["plumed.dat: line 2"].found == "UPPER_WALLS ARG=d1 AT=0.3 KAPPA=1000.0"
+    assert not any("plumed" in option for option in named)
     assert "input.json: model.descriptor.seed" in named
     assert "input.yaml: distance_metrics" in named
+
+
+def test_plumed_biases_the_exploration_as_it_did(run: SparcRun, tmp_path: Path) -> None:
+    assert (run.campaign["explorer"]["kind"], run.campaign["explorer"]["plumed_file"]) == ("ase_md", "plumed.dat")
+    paths = write_run(run, tmp_path / "campaign")
+    assert (paths[0].parent / "plumed.dat").read_text() == (RUN / "plumed.dat").read_text()
+    (loaded,) = load_campaign(paths[0]).campaign.explorer
+    assert "UPPER_WALLS ARG=d1 AT=0.3 KAPPA=1000.0" in loaded.model_dump()["plumed"]
+    note = next(note for note in run.not_carried if note.option == "input.yaml: deepmd_setup.timestep_fs")
+    assert "each now lasts 10.2 times as long" in note.why
 
 
 def test_incar_is_the_users_with_the_precision_that_sparc_adds(run: SparcRun, tmp_path: Path) -> None:
