@@ -114,7 +114,7 @@ def hours(plan: Plan, costs: Costs, campaign: Campaign, workers: int, settings: 
     seconds["train"] = len(plan.labels) * rounds * (start + step * steps)
     seconds["explore"] = 0.0
     for (explorer, replicas), (start, per_ps) in zip(_replicas(campaign), costs.explore, strict=True):
-        lengths = [explorer.planned_ps(iteration) for iteration in range(len(plan.labels))]
+        lengths = [explorer.at(iteration).planned_ps(iteration) for iteration in range(len(plan.labels))]
         seconds["explore"] += sum(math.ceil(replicas / workers) * (start + per_ps * length) for length in lengths)
     return {stage: value / 3600 for stage, value in seconds.items()}
 

@@ -89,6 +89,14 @@ BAD = {
         ["explorer: found ['ase_md', 'ase_md']", "give them names"],
     ),
     "explorer of no system": (set_at("explorer", "systems")(["water"]), ["'ase_md': systems: found 'water'", "nh3bh3"]),
+    "schedule of what stays": (
+        set_at("explorer", "schedule")({1: {"replicas": 3}}),
+        ["explorer: schedule[1]: found 'replicas', which is the same in all iterations"],
+    ),
+    "schedule of no number": (
+        set_at("explorer", "schedule")({1: {"timestep_fs": "fast"}}),
+        ["explorer: schedule[1]: timestep_fs: Input should be a valid number"],
+    ),
     "no explorer": (set_at("explorer")([]), ["explorer: found [], expected"]),
     "no kind": (set_at("explorer")({"replicas": 2}), ["explorer", "'kind'"]),
     "wrong type": (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from ase import Atoms
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from sparc_fw.backend import Backend, Options
@@ -17,6 +17,9 @@ from sparc_fw.documents import Trajectory
 from sparc_fw.potentials.base import Potential, Progress
 
 Positive = Annotated[float, Field(gt=0)]
+
+FIXED = ("kind", "name", "systems", "replicas", "schedule")
+"""Keys that no schedule changes: they decide which Fireworks an iteration has."""
 
 
 class ExplorerOptions(Options):
@@ -28,8 +31,36 @@ class ExplorerOptions(Options):
     """The systems that it explores; where unset, all."""
     replicas: int = Field(1, ge=1)
     """Independent runs per system and iteration, each a Firework of its own."""
-    starts: list[Literal["structure", "start_frames"]] = Field(["structure"], min_length=1)
-    """Where replicas begin, by replica: the system's structure, or a start frame drawn at random."""
+    starts: list[Literal["structure", "start_frames", "labels", "last_end"]] = Field(["structure"], min_length=1)
+    """Where replicas begin, by replica, the list over and over: the system's structure, a start frame drawn at random,
+    any frame labelled so far drawn at random, or where the same replica ended in the iteration before (the structure in
+    the first iteration, and after a run that ended early)."""
+    schedule: dict[Annotated[int, Field(ge=0)], dict[str, Any]] = {}
+    """Options that change from an iteration on, by its number: a temperature, a pressure, a bias, a length, …"""
+
+    @model_validator(mode="after")
+    def _schedule_is_of_options(self) -> Self:
+        for iteration, changes in self.schedule.items():
+            fixed = sorted(changes.keys() & {*FIXED, *self.text_files})
+            if fixed:
+                raise ValueError(f"schedule[{iteration}]: found {fixed[0]!r}, which is the same in all iterations")
+            try:
+                self.at(iteration)
+            except ValidationError as error:
+                problem = error.errors()[0]
+                key = ".".join(str(part) for part in problem["loc"])
+                raise ValueError(f"schedule[{iteration}]: {key}: {problem['msg']}") from error
+        return self
+
+    def at(self, iteration: int) -> Self:
+        """The options of an iteration: all changes up to it, the later ones over the earlier ones."""
+        changes: dict[str, Any] = {}
+        for first in sorted(number for number in self.schedule if number <= iteration):
+            changes |= self.schedule[first]
+        if not changes:
+            return self
+        values = self.model_dump(serialize_as_any=True, by_alias=True)
+        return type(self).model_validate({**values, **changes, "schedule": {}})
 
     @property
     def title(self) -> str:

@@ -43,7 +43,7 @@ class ExploreTask(CampaignTask):
             for model in self.store.committee(self.campaign_id, self.iteration)
         ]
         seed = derive_seed(self.campaign.seed, self.iteration, "explore", replica)
-        options = self.campaign.explorer[int(self.spec["explorer"])]
+        options = self.campaign.explorer[int(self.spec["explorer"])].at(self.iteration)
         explorer: Explorer[Any] = make_backend("explorer", options, self.settings)
         trajectory = explorer.explore(
             Replica(
@@ -76,11 +76,24 @@ class ExploreTask(CampaignTask):
         system = self.spec["system"]
         kind = options.starts[int(self.spec["replica_of_system"]) % len(options.starts)]
         if kind == "structure":
-            return structure_of(self.campaign, self.store.campaign_files(self.campaign_id), system)
-        labels = training_labels(self.store, self.campaign_id, 0)[0]
+            return self._structure()
+        if kind == "last_end":
+            return self._last_end()
+        last = self.iteration if kind == "labels" else 0
+        labels = [label for part in training_labels(self.store, self.campaign_id, last) for label in part]
         candidates = [label.frame for label in labels if label.frame.info["system"] == system]
         if not candidates:
             raise StageFailed(
                 f"explorer {options.title!r}, starts: no start frame of {system!r} has a good label to begin from"
             )
         return candidates[int(np.random.default_rng(seed).integers(len(candidates)))]
+
+    def _structure(self) -> Atoms:
+        return structure_of(self.campaign, self.store.campaign_files(self.campaign_id), self.spec["system"])
+
+    def _last_end(self) -> Atoms:
+        """Where this replica ended in the iteration before, if it came to its end there."""
+        before = self.store.exploration(self.campaign_id, self.iteration - 1, int(self.spec["replica"]))
+        if before is None or before.trajectory.ended != "completed":
+            return self._structure()
+        return before.trajectory.frame(len(before.trajectory) - 1)

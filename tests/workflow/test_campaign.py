@@ -15,6 +15,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from fireworks import LaunchPad
 
+from sparc_fw.dataset import training_labels
 from sparc_fw.errors import CampaignExists, InputError
 from sparc_fw.loading import LoadedCampaign
 from sparc_fw.repair import repair
@@ -281,6 +282,36 @@ def test_several_explorers_and_systems_side_by_side(
         ("random_walk", 1.0, "cation", 1),
     ]
     assert "all of 3.0 ps survived" in status["iterations"][0]["sentence"]
+
+
+def test_replicas_go_on_where_they_ended_and_options_follow_the_schedule(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    explorer = {
+        "kind": "random_walk",
+        "replicas": 3,
+        "starts": ["last_end", "labels", "structure"],
+        "schedule": {1: {"duration_ps": [0.5]}, 2: {"duration_ps": [0.25], "step_A": 0.01}},
+    }
+    submit(store, launchpad, load(explorer=explorer, budget={"labels": 60, "iterations": 3}))
+    work()
+    explored = [[store.exploration("trimer", n, replica) for replica in range(3)] for n in range(3)]
+    assert [[e.planned_ps for e in row if e] for row in explored] == [[1.0] * 3, [0.5] * 3, [0.25] * 3]
+    structure, labelled = explored[0][2], explored[0][1]
+    assert structure is not None
+    assert labelled is not None
+    for before, after in itertools.pairwise(row[0] for row in explored):
+        assert before is not None
+        assert after is not None
+        np.testing.assert_array_equal(after.trajectory.positions[0], before.trajectory.positions[-1])
+    first = explored[0][0]
+    assert first is not None
+    np.testing.assert_array_equal(first.trajectory.positions[0], structure.trajectory.positions[0])
+    known = [label.frame.positions for part in training_labels(store, "trimer", 0) for label in part]
+    assert any(np.array_equal(positions, labelled.trajectory.positions[0]) for positions in known)
+    last = explored[2][2]
+    assert last is not None
+    assert np.abs(np.diff(last.trajectory.positions, axis=0)).std() < 0.01
 
 
 def test_chapters_are_one_campaign(
