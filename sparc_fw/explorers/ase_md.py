@@ -20,6 +20,7 @@ from sparc_fw.explorers.ase_integrators import Ensemble, draw_velocities, integr
 from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.bias import check_biases, held
 from sparc_fw.explorers.bias_plumed import plumed_text
+from sparc_fw.explorers.endings import until_out_of_bounds
 from sparc_fw.explorers.md import RELAX_STEPS, RELAXED, MDOptions, Plan, plan
 from sparc_fw.explorers.plumed import biased, input_lines, kernel_problem, try_input, working_in
 from sparc_fw.explorers.plumed_series import plumed_series
@@ -28,6 +29,7 @@ from sparc_fw.geometry.isolation import describe_isolation
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.labelers.driver import check_driver, driving_calculator, make_driver
+from sparc_fw.potentials.committee import spread
 from sparc_fw.registry import ByKind
 
 
@@ -71,6 +73,28 @@ class _Record:
         self.kinetic.append(float(atoms.get_kinetic_energy()))
 
 
+class _Committee:
+    """Asks all members along the way, where a run shall end when they disagree."""
+
+    def __init__(self, options: ASEOptions, replica: Replica) -> None:
+        self.options = options
+        self.members = [replica.potential.load(model) for model in replica.models] if options.stop else []
+        self.times: list[float] = []
+        self.deviations: list[float] = []
+
+    def disagrees(self, step: int, atoms: Atoms) -> str | None:
+        """Why the run ends, or None."""
+        stop = self.options.stop
+        if stop is None or step % max(1, round(stop.every_fs / self.options.timestep_fs)):
+            return None
+        cells = atoms.cell.array[None] if atoms.pbc.any() else None
+        forces = (member.evaluate(atoms.numbers, atoms.positions[None], cells)[1] for member in self.members)
+        self.times.append(step * self.options.timestep_fs)
+        self.deviations.append(float(spread(forces)[0]))
+        index = stop.first(np.array(self.times), np.array(self.deviations))
+        return None if index is None else stop.sentence(self.times[index])
+
+
 class ASEExplorer(Explorer[ASEOptions]):
     """Runs ASE's integrators with the potential's calculator, in this process."""
 
@@ -88,6 +112,8 @@ class ASEExplorer(Explorer[ASEOptions]):
         if options.confine is not None:
             options.confine.check("explorer: confine", len(structure))
         check_biases(options.bias, len(structure))
+        for index, bound in enumerate(options.distances):
+            bound.check(f"distances[{index}]", len(structure))
         if options.driver is not None:
             check_driver(options.driver, self.settings, structure, "driver")
         if options.ensemble.startswith("npt") and structure.cell.rank < 3:
@@ -120,7 +146,8 @@ class ASEExplorer(Explorer[ASEOptions]):
             record, step, ended = self._run(atoms, calculator, run, rng, replica, ended)
             # PLUMED writes the end of its files when it is let go.
             atoms.calc = None
-        return self._trajectory(replica, record, step, ended, lines, started)
+        trajectory = self._trajectory(replica, record, step, ended, lines, started)
+        return until_out_of_bounds(trajectory, self.options.distances, self.options.energy_window_eV)
 
     def _calculator(self, replica: Replica) -> Calculator:
         driver = self.options.driver
@@ -165,12 +192,17 @@ class ASEExplorer(Explorer[ASEOptions]):
     ) -> tuple[_Record, int, str | None]:
         """The frames, the steps that were made, and why there were no more (None: all were)."""
         dynamics, record, step = self._dynamics(atoms, run, rng), _Record(), 0
+        committee = _Committee(self.options, replica)
         ended = ended or self._trouble(atoms, atoms.get_forces(md=True), closest=True)
         while True:
             # A frame that ended the run is kept only where it can be judged: positions that are numbers.
             if step % run.every == 0 and np.isfinite(atoms.positions).all():
                 record.keep(step, atoms, float(calculator.results["energy"]))
                 replica.progress(step, run.steps)
+                ended = ended or self._out_of_bounds(atoms, record)
+            disagreement = committee.disagrees(step, atoms)
+            if disagreement is not None:
+                return record, step, disagreement
             if ended is not None or step == run.steps:
                 return record, step, None if ended is None else f"{ended} at step {step}"
             step += 1
@@ -182,6 +214,14 @@ class ASEExplorer(Explorer[ASEOptions]):
                 # A driver's SCF that does not converge; the last frame is the last one that has an energy.
                 return record, step, f"{type(error).__name__} at step {step}: {error}"
             ended = self._trouble(atoms, forces, closest=step % run.every == 0)
+
+    def _out_of_bounds(self, atoms: Atoms, record: _Record) -> str | None:
+        """Whether a bound is broken; the frame itself is taken off at the end."""
+        window = self.options.energy_window_eV
+        if window is not None and record.potential[-1] - record.potential[0] > window:
+            return "the energy rose too far"
+        problems = (bound.problem(atoms) for bound in self.options.distances)
+        return next((problem for problem in problems if problem), None)
 
     def _dynamics(self, atoms: Atoms, run: Plan, rng: np.random.Generator) -> MolecularDynamics:
         options = self.options

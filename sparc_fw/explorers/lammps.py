@@ -22,12 +22,14 @@ from sparc_fw.explorers.base import Explorer, Replica, by_place
 from sparc_fw.explorers.bias import check_biases, held
 from sparc_fw.explorers.bias_colvars import colvars_text
 from sparc_fw.explorers.colvars import check_colvars, read_colvars, with_units
+from sparc_fw.explorers.endings import until_apart, until_out_of_bounds
 from sparc_fw.explorers.lammps_command import lammps_command, lammps_packages
 from sparc_fw.explorers.lammps_files import (
     THERMO,
     elements_in,
     error_in,
     halt_in,
+    read_deviation,
     read_dump,
     read_thermo,
     write_structure,
@@ -43,17 +45,22 @@ from sparc_fw.explorers.lammps_input import (
     LAMMPSOptions,
     lammps_input,
 )
-from sparc_fw.explorers.md import Plan, plan, until_apart
+from sparc_fw.explorers.md import Plan, plan
 from sparc_fw.explorers.plumed import input_lines
 from sparc_fw.explorers.plumed_series import plumed_series
 
 LOG = "log.lammps"
+DEVIATION = "deviation.out"
 OUTPUT = "output"
 
 # LAMMPS says these of a run that blew up; at the very first step there is no frame yet that would tell.
 _UNSTABLE = re.compile(
     r"Non-numeric|Lost atoms|too large for neighbor bins|out of range atoms|non-finite|\bNaN\b", re.I
 )
+
+
+class _Disagreed(Exception):
+    """The committee has disagreed for too long."""
 
 
 class LAMMPSExplorer(Explorer[LAMMPSOptions]):
@@ -86,6 +93,8 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             raise InputError(f"{found}, expected a crystal")
         if self.options.confine is not None:
             self.options.confine.check("explorer: confine", len(structure))
+        for index, bound in enumerate(self.options.distances):
+            bound.check(f"distances[{index}]", len(structure))
         if structure.pbc.any() and structure.cell.rank < 3:
             raise InputError("structure: found a periodic structure without three cell vectors, expected them all")
         if self.bias(structure):
@@ -132,7 +141,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         executable, variables = lammps_command(self.settings.lmp_command)
         run = plan(self.options, replica)
         start, directory, progress = replica.start, replica.directory, replica.progress
-        pair = replica.potential.lammps_lines(replica.models[0], elements_in(start))
+        pair = self._pair(replica)
         write_structure(start, directory / STRUCTURE)
         (directory / COLVARS).write_text(self.bias(start, replica.number))
         (directory / AT_REST).write_text(self.bias(start, replica.number, at_rest=True))
@@ -148,15 +157,43 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             if now != size:
                 size = now
                 progress(min(run.steps, now // (200 + 32 * len(start)) * run.every), run.steps)
+            if self._disagreed(directory) is not None:
+                raise _Disagreed
 
         output = directory / OUTPUT
         command = [executable, "-in", INPUT, "-log", LOG, "-screen", "none", "-nocite"]
         environment = clean_environment(self.settings.threads, variables)
-        status = run_child(command, directory, environment, output, watch)
-        trajectory = until_apart(self._collect(start, run, directory, status), self.options.within_A)
+        try:
+            status = run_child(command, directory, environment, output, watch)
+        except _Disagreed:
+            status = 0
+        trajectory = self._ended_in_time(self._collect(start, run, directory, status))
         trajectory.seconds = time.perf_counter() - started
         progress(trajectory.steps, run.steps)
         return trajectory
+
+    def _pair(self, replica: Replica) -> list[str]:
+        elements, stop = elements_in(replica.start), self.options.stop
+        if stop is None:
+            return replica.potential.lammps_lines(replica.models[0], elements)
+        every = max(1, round(stop.every_fs / self.options.timestep_fs))
+        return replica.potential.lammps_committee_lines(replica.models, elements, every, DEVIATION)
+
+    def _disagreed(self, directory: Path) -> float | None:
+        """Time at which the committee had disagreed for too long, fs; None if it has not."""
+        if self.options.stop is None:
+            return None
+        steps, deviations = read_deviation(directory / DEVIATION)
+        times = steps * self.options.timestep_fs
+        index = self.options.stop.first(times, deviations)
+        return None if index is None else float(times[index])
+
+    def _ended_in_time(self, trajectory: Trajectory) -> Trajectory:
+        """The trajectory up to where it left its bounds."""
+        options = self.options
+        return until_out_of_bounds(
+            until_apart(trajectory, options.within_A), options.distances, options.energy_window_eV
+        )
 
     def input_lines(self, start: Atoms, pair: Sequence[str], run: Plan, seed: int) -> list[str]:
         """The LAMMPS input."""
@@ -175,6 +212,12 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         thermo = read_thermo(log)
         made = int(max([*thermo["Step"], *steps, 0]))
         ended = self._ending(log, run, made)
+        moment = self._disagreed(directory)
+        if moment is not None and self.options.stop is not None:
+            # LAMMPS ran on for as long as nobody looked.
+            count = int((steps * self.options.timestep_fs <= moment).sum())
+            steps, positions, cells = steps[:count], positions[:count], cells[:count]
+            made, ended = round(moment / self.options.timestep_fs), self.options.stop.sentence(moment)
         if status < 0 or ended is None or not (len(steps) or _UNSTABLE.search(ended)):
             # What the plugin prints at its end would hide LAMMPS' own words.
             text = log if error_in(log) else log + (directory / OUTPUT).read_text(errors="replace")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.base import Positive, Replica, TimedOptions, by_place
 from sparc_fw.explorers.bias import Bias, Steered, pulling_ps
+from sparc_fw.explorers.endings import Disagreement, DistanceBound
 from sparc_fw.geometry.confinement import Confinement
-from sparc_fw.geometry.isolation import describe_isolation, nearest_neighbours
 
 RELAXED = 0.05
 """A start is relaxed when no force is larger, eV/Å."""
@@ -28,6 +27,12 @@ class MDOptions(TimedOptions):
     """A force component beyond this ends the run, eV/Å: the potential is lost there, and so would be the rest."""
     within_A: Positive | None = None
     """An atom farther than this from its nearest neighbour ends the run: it evaporated, Å; where unset, none does."""
+    distances: list[DistanceBound] = []
+    """Bounds on distances; a frame that breaks one ends the run."""
+    energy_window_eV: Positive | None = None
+    """A frame whose potential energy lies more than this above the first one's ends the run, eV; where unset, none."""
+    stop: Disagreement | None = None
+    """When a run ends because the committee disagrees; where unset, it is asked only afterwards, which costs less."""
     confine: Confinement | None = None
     """A sphere that holds all atoms together, so that fragments meet again; where unset, none."""
     bias: list[Bias] = []
@@ -91,29 +96,6 @@ def plan(options: MDOptions, replica: Replica) -> Plan:
         by_place(options.temperature_K, replica.number),
         round(options.equilibrate_ps * 1000 / options.timestep_fs),
         by_place(options.pressure_GPa, replica.number),
-    )
-
-
-def until_apart(trajectory: Trajectory, within: float | None) -> Trajectory:
-    """The trajectory up to the first frame in which an atom is farther than `within` (Å) from every other one.
-
-    The first frame stays: without it nothing could be judged.
-    """
-    if within is None:
-        return trajectory
-    nearest = nearest_neighbours(trajectory.positions, trajectory.cells, trajectory.pbc)
-    apart = np.flatnonzero((nearest > within).any(axis=1))
-    if not len(apart):
-        return trajectory
-    first = int(apart[0])
-    kept = max(1, first)
-    reason = describe_isolation(trajectory.frame(first), within)
-    return replace(
-        trajectory,
-        positions=trajectory.positions[:kept],
-        cells=trajectory.cells[:kept],
-        times=trajectory.times[:kept],
-        ended=f"{reason}, after {trajectory.times[first]:.0f} fs",
     )
 
 

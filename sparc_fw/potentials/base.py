@@ -99,3 +99,22 @@ class Potential(Backend[PotentialOptionsType]):
         StageFailed
             If the model does not know one of the elements.
         """
+
+    def lammps_committee_lines(
+        self, models: Sequence[Path], elements: Sequence[str], every: int, output: str
+    ) -> list[str]:
+        """As `lammps_lines` for the first model, with the force deviation of all of them written along the way.
+
+        Parameters
+        ----------
+        every : int
+            Steps between two rows.
+        output : str
+            File that gets rows of a step and the force deviation (eV/Å) of that frame.
+
+        Raises
+        ------
+        NotImplementedError
+            If the framework cannot evaluate a committee inside LAMMPS.
+        """
+        raise NotImplementedError(f"the potential '{self.options.kind}' cannot evaluate a committee inside LAMMPS")

@@ -150,6 +150,18 @@ class DeepMDPotential(Potential[DeepMDOptions]):
         _refuse_unknown(elements, self.load(model).elements, model)
         return [f'pair_style deepmd "{model.resolve()}"', f"pair_coeff * * {' '.join(elements)}"]
 
+    def lammps_committee_lines(
+        self, models: Sequence[Path], elements: Sequence[str], every: int, output: str
+    ) -> list[str]:
+        """``pair_style deepmd`` with all models: the first one drives, all of them are compared."""
+        for model in models:
+            _refuse_unknown(elements, self.load(model).elements, model)
+        files = " ".join(f'"{model.resolve()}"' for model in models)
+        return [
+            f"pair_style deepmd {files} out_freq {every} out_file {output}",
+            f"pair_coeff * * {' '.join(elements)}",
+        ]
+
 
 class DeepMDEvaluator(Evaluator):
     """A frozen model behind `deepmd.infer.DeepPot`.

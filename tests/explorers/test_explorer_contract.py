@@ -14,6 +14,7 @@ from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.lammps import LAMMPSExplorer
 from sparc_fw.explorers.lammps_input import LAMMPSOptions
+from sparc_fw.potentials.committee import force_deviation
 from sparc_fw.settings import Settings
 from trained_models import ammonia_borane, ignore_progress, small_potential
 
@@ -52,6 +53,7 @@ def explore(make: Make, models: list[Path], tmp_path: Path) -> Callable[..., Tra
             Replica(start, small_potential(), models, iteration, replica, seed, folder, ignore_progress)
         )
 
+    run.models = models  # type: ignore[attr-defined]
     return run
 
 
@@ -109,3 +111,29 @@ def test_a_run_that_blows_up_comes_back_with_its_reason(explore: Callable[..., T
     assert 0 < found.steps < 2000
     assert len(found) == found.steps // 10 + 1
     assert np.isfinite(found.positions).all()
+
+
+def test_a_run_ends_where_the_committee_has_disagreed_for_too_long(explore: Callable[..., Trajectory]) -> None:
+    heat: dict[str, object] = {"temperature_K": [3000.0], "ensemble": "nve", "duration_ps": [1.0], "max_force": 1000.0}
+    stop = {"deviation_eV_A": 3.0, "for_fs": 20.0, "every_fs": 5.0}
+    found = explore(stop=stop, **heat)
+    assert found.ended.startswith("the force deviation was above 3 eV/Å for 20 fs, after ")
+    ended = float(found.ended.split()[-2])
+    assert found.times[-1] == ended
+    assert found.steps == round(ended / 0.5)
+    members = [small_potential().load(model) for model in explore.models]  # type: ignore[attr-defined]
+    deviation = force_deviation(members, found)
+    assert (deviation[-5:] > 3.0).all()
+    runs = np.array([above.all() for above in np.lib.stride_tricks.sliding_window_view(deviation > 3.0, 5)])
+    assert not runs[:-1].any(), "it ended at the first time that the rule says"
+
+
+def test_a_run_ends_where_a_distance_leaves_its_bounds(explore: Callable[..., Trajectory]) -> None:
+    bound = {"atoms": [0, 1], "max_A": 1.75}
+    free = explore(ensemble="nve", temperature_K=[1500.0], duration_ps=[0.2])
+    bn = np.linalg.norm(free.positions[:, 0] - free.positions[:, 1], axis=1)
+    first = int(np.flatnonzero(bn > 1.75)[0])
+    found = explore(ensemble="nve", temperature_K=[1500.0], duration_ps=[0.2], distances=[bound])
+    assert found.ended.startswith("B0 and N1 went farther than 1.75 Å")
+    assert len(found) == first
+    np.testing.assert_array_equal(found.positions, free.positions[:first])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparc_fw.documents import Trajectory
-from sparc_fw.explorers.md import until_apart
+from sparc_fw.explorers.endings import Disagreement, DistanceBound, until_apart, until_out_of_bounds
 from sparc_fw.geometry.isolation import nearest_neighbours
 
 
@@ -43,3 +43,25 @@ def test_nearest_neighbours_by_the_minimum_image() -> None:
     np.testing.assert_allclose(nearest_neighbours(positions, cells, (True, True, True)), [[1.0, 1.0, 4.5]])
     np.testing.assert_allclose(nearest_neighbours(positions), [[4.5, 4.5, 4.5]])
     assert nearest_neighbours(positions[:, :1]).tolist() == [[0.0]]
+
+
+def test_bounds_on_distances_and_energy() -> None:
+    trajectory = leaving([1.0, 2.5, 2.7, 2.0])
+    trajectory.series["potential_energy_eV"] = np.array([-3.0, -2.0, -1.0, -2.9])
+    within = DistanceBound(atoms=(0, 2), min_A=0.5, max_A=2.6)
+    found = until_out_of_bounds(trajectory, [within], None)
+    assert (len(found), found.ended) == (2, "H0 and H2 went farther than 2.6 Å (2.700 Å), after 10 fs")
+    near = until_out_of_bounds(trajectory, [DistanceBound(atoms=(1, 0), min_A=0.8)], None)
+    assert (len(near), near.ended) == (1, "H1 and H0 came nearer than 0.8 Å (0.750 Å), after 0 fs")
+    high = until_out_of_bounds(trajectory, [], 1.5)
+    assert (len(high), high.ended) == (2, "the energy rose by 2.00 eV (limit 1.5 eV), after 10 fs")
+    assert until_out_of_bounds(trajectory, [DistanceBound(atoms=(0, 2), max_A=3.0)], 5.0) is trajectory
+
+
+def test_disagreement_counts_only_where_it_lasts() -> None:
+    stop = Disagreement(deviation_eV_A=1.0, for_fs=10.0, every_fs=5.0)
+    times = 5.0 * np.arange(8)
+    assert stop.first(times, np.array([0, 2, 2, 0, 2, 2, 0.5, 2.0])) is None
+    assert stop.first(times, np.array([0, 2, 2, 0, 2, 2, 2, 0])) == 6
+    assert stop.first(times, np.array([0, np.nan, np.nan, np.nan, 0, 0, 0, 0])) == 3
+    assert Disagreement(deviation_eV_A=1.0, for_fs=0.0).first(times, np.array([0, 0, 3, 0, 0, 0, 0, 0])) == 2
