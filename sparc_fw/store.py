@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -10,12 +11,14 @@ from ase import Atoms
 from pymongo.errors import DuplicateKeyError
 
 from sparc_fw.campaign import Campaign
+from sparc_fw.dataset_records import DatasetRecords
 from sparc_fw.documents import Exploration, Report, Selection, TrainedModel, json_hash
 from sparc_fw.encoding import pack_frames, unpack_frames
 from sparc_fw.errors import CampaignExists, InputError
 from sparc_fw.geometry.files import Files as CampaignFiles
 from sparc_fw.label_claims import LabelClaims
 from sparc_fw.label_records import LabelRecords
+from sparc_fw.local_cache import LocalCache
 from sparc_fw.mongo import Files, MongoDatabase, MongoDocument, insert_once, patient, place
 from sparc_fw.records import (
     exploration_from_record,
@@ -38,7 +41,7 @@ def _taken(name: str) -> CampaignExists:
     )
 
 
-class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
+class Store(LabelRecords, LabelClaims, SuspectRecords, DatasetRecords, StageRecords):
     """Campaigns, frame sets, labels, models, explorations, selections, reports and how long each stage took.
 
     Parameters
@@ -55,6 +58,7 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
         # As long as a worker may be silent before FireWorks takes it for dead.
         self.claim_seconds = 4.0 * settings.ping_seconds
         self.files = Files(database, self.patience, settings.data_dir / "cache")
+        self.label_cache = LocalCache(settings.data_dir / "cache" / "labels", settings.label_cache_GB * 1e9)
         self.campaigns = database["sparc_campaigns"]
         self.framesets = database["sparc_framesets"]
         self.labels = database["sparc_labels"]
@@ -75,6 +79,8 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
         self.labels.create_index([("asked_by.campaign_id", 1), ("asked_by.iteration", 1)])
         self.labels.create_index([("settings_hash", 1), ("formula", 1), ("status", 1), ("seconds", 1)])
         self.labels.create_index([("suspect.campaign_id", 1), ("suspect.iteration", 1)], sparse=True)
+        self.labels.create_index([("revision", 1)])
+        self.framesets.create_index([("keys", 1)])
         self.claims.create_index([("owner", 1)])
         self.campaigns.create_index([("created", 1)])
 
@@ -174,6 +180,7 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
             "keys": list(keys),
             "frames": self.files.put(pack_frames(frames)),
             "dropped": dropped or {},
+            "uid": uuid.uuid4().hex,
         }
         return insert_once(self.framesets, record)
 
@@ -206,21 +213,26 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, StageRecords):
             "frames": self.files.put(pack_frames(frames)),
             "paths": list(paths),
             "created": time.time(),
+            "uid": uuid.uuid4().hex,
         }
         return insert_once(self.framesets, record)
 
     @patient
-    def training_framesets(self, campaign_id: str, last_iteration: int) -> list[MongoDocument]:
+    def training_framesets(
+        self, campaign_id: str, last_iteration: int, fields: Sequence[str] | None = None
+    ) -> list[MongoDocument]:
         """The frame sets to train on of all iterations up to and with `last_iteration`; imports after what was asked.
 
-        An import has a place of its own, so that nothing that was held out before it changes.
+        An import has a place of its own, so that nothing that was held out before it changes. Where `fields` are
+        given, the records have these and their ids alone.
         """
         query = {
             "campaign_id": campaign_id,
             "role": {"$in": ["train", IMPORT]},
             "iteration": {"$lte": last_iteration},
         }
-        return list(self.framesets.find(query).sort([("iteration", 1), ("role", -1), ("_id", 1)]))
+        found = self.framesets.find(query, fields)
+        return list(found.sort([("iteration", 1), ("role", -1), ("_id", 1)]))
 
     def paid_keys(self, campaign_id: str, last_iteration: int) -> list[str]:
         """The keys that the campaign asked to be labelled, in order, none twice; what was imported is not among them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ class ValidateTask(CampaignTask):
         return self.store.files.path(model["file"], model["suffix"])
 
 
-def _measure(evaluator: Evaluator, validation: list[Label], test: list[Label], scan: list[Label]) -> dict[str, Any]:
+def _measure(evaluator: Evaluator, validation: Sequence[Label], test: list[Label], scan: list[Label]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "validation": asdict(errors(evaluator, validation)) if validation else None,
         "test": asdict(errors(evaluator, test)) if test else None,
