@@ -6,7 +6,6 @@ of all that decides its content. A file is never out of date: what changes gets 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 
 from sparc_fw.campaign import Campaign
@@ -71,8 +70,8 @@ def _cached(store: Store, name: str) -> Part | None:
     data = store.label_cache.get(name)
     if data is None:
         return None
-    stream = io.BytesIO(data)
-    return _placed(store, name, (LabelBlock.read(stream), LabelBlock.read(stream)))
+    train, end = LabelBlock.from_bytes(data)
+    return _placed(store, name, (train, LabelBlock.from_bytes(data, end)[0]))
 
 
 def _placed(store: Store, name: str, part: Part) -> Part:
@@ -102,10 +101,7 @@ def _make(store: Store, campaign: Campaign, frameset: MongoDocument, earlier: se
         return part  # a label that is missing will be there one day, which nothing would tell
     # The name is made of what was read just now: a label may have changed since anybody looked.
     changed = {key: revision for key, (_, revision) in found.items() if revision != FIRST_REVISION}
-    stream = io.BytesIO()
-    for block in part:
-        block.write(stream)
-    store.label_cache.put(_name(chain, changed), stream.getvalue())
+    store.label_cache.put(_name(chain, changed), b"".join(block.to_bytes() for block in part))
     return _placed(store, _name(chain, changed), part)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -63,6 +63,11 @@ class LabelGroup:
     def key(self) -> GroupKey:
         """What the labels of a group have in common."""
         return self.numbers.astype("<i4").tobytes(), self.pbc, self.stresses is not None, self.origin
+
+    def arrays(self) -> list[np.ndarray]:
+        """The arrays that have a row for each label."""
+        found = [self.positions, self.forces, self.cells, self.energies]
+        return found if self.stresses is None else [*found, self.stresses]
 
     def frames(self) -> Iterator[Atoms]:
         """The frames, without ``info``."""
@@ -161,8 +166,8 @@ class LabelBlock:
         """Say where the block is kept, so that `statistics` are kept beside it."""
         self._cache, self._name = cache, name
 
-    def write(self, stream: io.BytesIO) -> None:
-        """Append the block to a stream, in numpy's format."""
+    def to_bytes(self) -> bytes:
+        """The block as a line of JSON that describes the arrays, the arrays as little-endian float64, and the rows."""
         described = [
             {
                 "numbers": group.numbers.tolist(),
@@ -173,32 +178,33 @@ class LabelBlock:
             }
             for group in self.groups
         ]
-        header = json.dumps({"groups": described, "digest": self.digest, "settings": self.settings})
-        arrays = [array.ravel() for group in self.groups for array in _arrays(group) if array is not None]
-        np.save(stream, np.frombuffer(header.encode(), dtype=np.uint8))
-        np.save(stream, np.concatenate(arrays or [np.zeros(0)]).astype("<f8"))
-        np.save(stream, np.frombuffer(self._rows, dtype=np.uint8))
+        header = {"groups": described, "digest": self.digest, "settings": self.settings}
+        rows = _aligned(self._rows)
+        line = _aligned(json.dumps({**header, "rows": len(rows)}).encode() + b"\n")
+        arrays = [array.astype("<f8").tobytes() for group in self.groups for array in group.arrays()]
+        return b"".join([line, *arrays, rows])
 
     @classmethod
-    def read(cls, stream: io.BytesIO) -> LabelBlock:
-        """The inverse of `write`."""
-        header = json.loads(np.load(stream).tobytes())
-        data = np.load(stream)
-        rows = np.load(stream).tobytes()
+    def from_bytes(cls, data: bytes, place: int = 0) -> tuple[LabelBlock, int]:
+        """The inverse of `to_bytes`, from `place` on; returns where it ends, too. The arrays are views of `data`."""
+        end = data.index(b"\n", place) + 1
+        header = json.loads(data[place:end])
+        place += len(_aligned(data[place:end]))
         groups = []
         for described in header["groups"]:
             count, atoms = described["labels"], len(described["numbers"])
-            arrays: list[np.ndarray | None] = []
-            for shape in ((count, atoms, 3), (count, atoms, 3), (count, 3, 3), (count,), (count, 6)):
-                if shape == (count, 6) and not described["stress"]:
-                    arrays.append(None)
-                    continue
-                size = int(np.prod(shape))
-                arrays.append(data[:size].reshape(shape))
-                data = data[size:]
-            numbers, pbc = np.array(described["numbers"], dtype=int), tuple(described["pbc"])
-            groups.append(LabelGroup(numbers, pbc, described["origin"], *arrays))  # type: ignore[arg-type]
-        return cls(groups, rows, header["digest"], header["settings"])
+            shapes: list[tuple[int, ...]] = [(count, atoms, 3), (count, atoms, 3), (count, 3, 3), (count,)]
+            arrays = []
+            for shape in shapes + [(count, 6)] * described["stress"]:
+                size = math.prod(shape)
+                arrays.append(np.frombuffer(data, "<f8", size, place).reshape(shape))
+                place += 8 * size
+            numbers, pbc = np.array(described["numbers"]), tuple(described["pbc"])
+            positions, forces, cells, energies, *stresses = arrays
+            origin, stress = described["origin"], stresses[0] if stresses else None
+            groups.append(LabelGroup(numbers, pbc, origin, positions, forces, cells, energies, stress))
+        end = place + header["rows"]
+        return cls(groups, data[place:end], header["digest"], header["settings"]), end
 
 
 class Labels(Sequence[Label]):
@@ -273,5 +279,6 @@ def _group(labels: Sequence[Label], key: GroupKey) -> LabelGroup:
     )
 
 
-def _arrays(group: LabelGroup) -> tuple[np.ndarray | None, ...]:
-    return group.positions, group.forces, group.cells, group.energies, group.stresses
+def _aligned(text: bytes) -> bytes:
+    """JSON filled up with blanks, so that the float64 that follow it lie where the processor wants them."""
+    return text + b" " * (-len(text) % 8)
