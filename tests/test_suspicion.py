@@ -10,7 +10,7 @@ from ase import Atoms
 
 from sparc_fw.campaign import Suspects
 from sparc_fw.documents import Label
-from sparc_fw.suspicion import judge
+from sparc_fw.suspicion import examined, judge
 
 FRAME = Atoms("H2", [(0, 0, 0), (0, 0, 0.8)])
 
@@ -35,3 +35,15 @@ def label(energy: float | None, **values: Any) -> Label:
 )
 def test_verdicts(first: Label, again: Label, verdict: str) -> None:
     assert judge(first, again, predicted_energy=-31.1, options=Suspects())[0] == verdict
+
+
+def test_new_labels_are_examined_and_of_the_others_as_many_as_find_room() -> None:
+    labels = [Label(FRAME, "ok", key=str(number)) for number in range(50)]
+    new = {str(number) for number in range(40, 50)}
+    keys = [x.key for x in examined(labels, 30, new, seed=1)]
+    assert keys == sorted(keys, key=int)
+    assert len(keys) == 30
+    assert new <= set(keys)
+    assert set(keys) != {x.key for x in examined(labels, 30, new, seed=2)}
+    assert {x.key for x in examined(labels, 5, new, seed=1)} <= new
+    assert examined(labels, 50, new, seed=1) == labels
