@@ -4,28 +4,32 @@ Usage: ``python scripts/benchmarks/dataset_growth.py [ITERATIONS]``: labels of r
 through the store. Then the training data are prepared (`sparc_fw.dataset.dataset` and `DeepMDPotential.prepare`, which
 is all that a TrainTask does before DeePMD-kit starts) at iteration 10 and at the last one, each as in a running
 campaign: the earlier labels were prepared before, the last 500 are new. Both take turns in rounds, since machines are
-noisy. Reading the arrays themselves is measured in the same round: the cached files that were read, read once more, and
-the arrays that were written, put together from the same number of pieces and written once more. Target: without these,
-the last iteration takes at most 1.3 times what iteration 10 takes.
+noisy. The arrays themselves are what is spent inside reading the kept files, and joining and writing arrays (every call
+of `Path.read_bytes`, `numpy.concatenate` and `numpy.save`), by a clock around these calls. Target: without them, the
+last iteration takes at most 1.3 times what iteration 10 takes.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from ase import Atoms
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.dataset import dataset
-from sparc_fw.documents import Dataset, Label
+from sparc_fw.documents import Label
 from sparc_fw.embedded import EmbeddedMongo
-from sparc_fw.label_arrays import blocks_of
 from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
 from sparc_fw.launchpad import launchpad_at, prepare
 from sparc_fw.loading import parse_campaign
@@ -77,29 +81,43 @@ def fill(store: Store, campaign: Campaign, labeler: XTBLabeler, iteration: int) 
     store.save_labels([x for i, x in enumerate(labels) if i % 200], campaign.name, iteration, None)
 
 
-def prepared(store: Store, campaign: Campaign, potential: DeepMDPotential, iteration: int) -> tuple[float, Dataset]:
-    """Seconds of a whole preparation, and the labels."""
+class Clock:
+    """Adds up the seconds that are spent in some functions, while it is running."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, whose calls are timed."""
+
+        @functools.wraps(function)
+        def timed(*arguments: Any, **keywords: Any) -> Any:
+            started = time.perf_counter()
+            result = function(*arguments, **keywords)
+            self.seconds += time.perf_counter() - started
+            return result
+
+        return timed
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Time every call of the functions that read, join or write arrays."""
+        with ExitStack() as stack:
+            places: list[tuple[Any, str]] = [(Path, "read_bytes"), (np, "concatenate"), (np, "save")]
+            for owner, name in places:
+                stack.enter_context(patch.object(owner, name, self.around(getattr(owner, name))))
+            yield
+
+
+def prepared(store: Store, campaign: Campaign, potential: DeepMDPotential, iteration: int) -> tuple[float, float]:
+    """Seconds of a whole preparation, and those of them that the arrays took."""
     shutil.rmtree(TRAINING, ignore_errors=True)
     TRAINING.mkdir()
-    started = time.perf_counter()
-    data = dataset(store, campaign, iteration)
-    potential.prepare(data, 1, TRAINING.absolute())
-    return time.perf_counter() - started, data
-
-
-def bare_arrays(used: list[Path], data: Dataset) -> float:
-    """Seconds to read the cached files and to put together and write the arrays of the training, and nothing else."""
-    written = {path: np.load(path) for path in TRAINING.rglob("*.npy")}
-    counts = {"train": len(blocks_of(data.train)), "validation": len(blocks_of(data.validation))}
-    pieces = {path: np.array_split(array, counts[path.parts[1]]) for path, array in written.items()}
-    for path in written:
-        path.unlink()
-    started = time.perf_counter()
-    for path in used:
-        path.read_bytes()
-    for path, parts in pieces.items():
-        np.save(path, np.concatenate(parts))
-    return time.perf_counter() - started
+    clock = Clock()
+    with clock.running():
+        started = time.perf_counter()
+        potential.prepare(dataset(store, campaign, iteration), 1, TRAINING.absolute())
+        return time.perf_counter() - started, clock.seconds
 
 
 def used_by(store: Store, campaign: Campaign, potential: DeepMDPotential, iteration: int) -> set[Path]:
@@ -110,12 +128,11 @@ def used_by(store: Store, campaign: Campaign, potential: DeepMDPotential, iterat
 
 
 def one_round(store: Store, campaign: Campaign, potential: DeepMDPotential, iteration: int) -> tuple[float, float]:
-    """Seconds of a preparation whose last frame set is new, and of its bare arrays."""
+    """Seconds of a preparation whose last frame set is new, and those of them that the arrays took."""
     used = used_by(store, campaign, potential, iteration)
     for path in used - used_by(store, campaign, potential, iteration - 1):
         path.unlink()
-    whole, data = prepared(store, campaign, potential, iteration)
-    return whole, bare_arrays(sorted(used), data)
+    return prepared(store, campaign, potential, iteration)
 
 
 def main() -> None:
@@ -146,14 +163,12 @@ def measure(store: Store, campaign: Campaign, potential: DeepMDPotential, last: 
         for turn, found in rounds.items():
             # The first iteration is number 0.
             found.append(one_round(store, campaign, potential, turn - 1))
-            print(f"iteration {turn}: {found[-1][0]:.3f} s, bare arrays {found[-1][1]:.3f} s", flush=True)
-    # Of times on a machine that others use, too, the least is the truest.
-    whole, bare = (np.array([np.min(found, axis=0)[part] for found in rounds.values()]) for part in (0, 1))
-    for turn, with_arrays, arrays in zip(rounds, whole, bare, strict=True):
-        rest = with_arrays - arrays
-        print(f"iteration {turn}: least of {ROUNDS} {with_arrays:.3f} s, bare arrays {arrays:.3f} s, rest {rest:.3f} s")
-    early, late = whole - bare
-    print(f"ratio {late / early:.2f} (target {TARGET}); with the arrays {whole[1] / whole[0]:.2f}")
+            print(f"iteration {turn}: {found[-1][0]:.3f} s, of which arrays {found[-1][1]:.3f} s", flush=True)
+    whole = {turn: float(np.median([each[0] for each in found])) for turn, found in rounds.items()}
+    rest = {turn: float(np.median([each[0] - each[1] for each in found])) for turn, found in rounds.items()}
+    for turn in rounds:
+        print(f"iteration {turn}, medians: {whole[turn]:.3f} s, without the arrays {rest[turn]:.3f} s")
+    print(f"ratio {rest[last] / rest[EARLY]:.2f} (target {TARGET}); with the arrays {whole[last] / whole[EARLY]:.2f}")
 
 
 if __name__ == "__main__":
