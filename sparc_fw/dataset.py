@@ -6,6 +6,7 @@ of all that decides its content. A file is never out of date: what changes gets 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from sparc_fw.campaign import Campaign
@@ -41,24 +42,34 @@ def dataset(store: Store, campaign: Campaign, iteration: int) -> Dataset:
     """
     framesets = store.training_framesets(campaign.name, iteration, fields=("uid", "frames", "role", "iteration"))
     revisions = store.changed_labels()
-    changed = store.framesets_with(revisions)
     # The labels of a frame set depend on those before it, which may ask for the same ones.
     chain = json_hash([LAYOUT, campaign.seed, campaign.validation.fraction])
-    earlier: set[str] = set()
+    seen: set[str] = set()
     parts: list[Part] = []
     complete = True
     for frameset in framesets:
         chain = json_hash([chain, frameset["_id"], frameset.get("uid"), frameset["frames"]])
-        mine = {key: revisions[key] for key in changed.get(frameset["_id"], ())}
-        part = _cached(store, _name(chain, mine))
+        keys = _keys(store, frameset)
+        part = _cached(store, _name(chain, {key: revisions[key] for key in keys if key in revisions}))
         if part is None:
-            part = _make(store, campaign, frameset, earlier, chain)
+            part = _make(store, campaign, frameset, keys, seen, chain)
             complete = False
         parts.append(part)
-        earlier.add(frameset["_id"])
+        seen.update(keys)
     if not complete:
         store.label_cache.trim()
     return Dataset(Labels([train for train, _ in parts]), Labels([held_out for _, held_out in parts]))
+
+
+def _keys(store: Store, frameset: MongoDocument) -> list[str]:
+    """The keys that a frame set asks for, once each; they never change."""
+    name = json_hash([LAYOUT, frameset["_id"], frameset.get("uid"), frameset["frames"]]) + ".keys.json"
+    known = store.label_cache.get(name)
+    if known is None:
+        known = json.dumps(list(dict.fromkeys(store.frameset_keys(frameset["_id"])))).encode()
+        store.label_cache.put(name, known)
+    keys: list[str] = json.loads(known)
+    return keys
 
 
 def _name(chain: str, changed: Mapping[str, int | None]) -> str:
@@ -80,18 +91,16 @@ def _placed(store: Store, name: str, part: Part) -> Part:
     return part
 
 
-def _make(store: Store, campaign: Campaign, frameset: MongoDocument, earlier: set[str], chain: str) -> Part:
-    """Read the labels of a frame set that are not those of `earlier` ones, and keep them in a file."""
-    whole = store.framesets.find_one({"_id": frameset["_id"]})
-    assert whole is not None, "frame sets are never removed"
-    keys = list(dict.fromkeys(whole["keys"]))
+def _make(
+    store: Store, campaign: Campaign, frameset: MongoDocument, keys: list[str], seen: set[str], chain: str
+) -> Part:
+    """Read the labels of a frame set but those that earlier ones asked for, and keep them in a file."""
     found = store.labels_with_revisions(keys)
-    asked = store.framesets_with(keys)
-    seen = {key for name in earlier for key in asked.get(name, ())}
     place = frameset["_id"] if frameset["role"] == IMPORT else frameset["iteration"]
     own = [key for key in keys if key not in seen]
     ranked = sorted(own, key=lambda key: derive_seed(campaign.seed, place, "validation", key))
     chosen = set(ranked[: round(campaign.validation.fraction * len(own))])
+    whole = {**frameset, "keys": store.frameset_keys(frameset["_id"])}
     good = _named(store, whole, {key: label for key, (label, _) in found.items() if key not in seen})
     part = (
         LabelBlock.of([label for label in good if label.key not in chosen]),

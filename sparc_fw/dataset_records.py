@@ -7,18 +7,16 @@ from collections.abc import Iterable
 from pymongo.collection import Collection
 
 from sparc_fw.documents import Label
+from sparc_fw.errors import StoreError
 from sparc_fw.mongo import MongoDocument, patient
 from sparc_fw.records import label_from_record
 
 FIRST_REVISION = 1
 """``revision`` of a label that is as it was first written. Every change of its status or numbers adds one."""
 
-ASKED_AT_ONCE = 10_000
-"""Keys per query: two lists of so many stay far below the 16 MB that MongoDB takes."""
-
 
 class DatasetRecords:
-    """Revisions of labels, and which frame sets ask for which labels."""
+    """Revisions of labels, and the keys of frame sets."""
 
     labels: Collection[MongoDocument]
     framesets: Collection[MongoDocument]
@@ -35,20 +33,13 @@ class DatasetRecords:
         return {record["_id"]: record.get("revision") for record in found}
 
     @patient
-    def framesets_with(self, keys: Iterable[str]) -> dict[str, list[str]]:
-        """Which frame sets, of whatever campaign, ask for which of `keys`: by the id of the frame set."""
-        wanted = list(keys)
-        result: dict[str, list[str]] = {}
-        for first in range(0, len(wanted), ASKED_AT_ONCE):
-            part = wanted[first : first + ASKED_AT_ONCE]
-            # No further condition, so that MongoDB can only go by the index of the keys.
-            pipeline: list[MongoDocument] = [
-                {"$match": {"keys": {"$in": part}}},
-                {"$project": {"keys": {"$setIntersection": ["$keys", part]}}},
-            ]
-            for record in self.framesets.aggregate(pipeline):
-                result.setdefault(record["_id"], []).extend(record["keys"])
-        return result
+    def frameset_keys(self, frameset_id: str) -> list[str]:
+        """The keys of a frame set, in order; one may occur twice."""
+        record = self.framesets.find_one({"_id": frameset_id}, {"keys": 1})
+        if record is None:
+            raise StoreError(f"frame set {frameset_id} vanished from the store, expected it to stay")
+        keys: list[str] = record["keys"]
+        return keys
 
     @patient
     def labels_with_revisions(self, keys: Iterable[str]) -> dict[str, tuple[Label, int | None]]:

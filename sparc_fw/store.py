@@ -80,7 +80,6 @@ class Store(LabelRecords, LabelClaims, SuspectRecords, DatasetRecords, StageReco
         self.labels.create_index([("settings_hash", 1), ("formula", 1), ("status", 1), ("seconds", 1)])
         self.labels.create_index([("suspect.campaign_id", 1), ("suspect.iteration", 1)], sparse=True)
         self.labels.create_index([("revision", 1)])
-        self.framesets.create_index([("keys", 1)])
         self.claims.create_index([("owner", 1)])
         self.campaigns.create_index([("created", 1)])
 
