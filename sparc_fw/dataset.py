@@ -1,18 +1,20 @@
 """Which labels a campaign trains on, holds out and measures with: always in a fixed order.
 
-The labels of a frame set are read out of MongoDB once per machine and kept as arrays in a file, whose name is the hash
-of all that decides its content. A file is never out of date: what changes gets another name.
+The labels of a frame set are read out of MongoDB once per machine and kept as arrays in a file. The file carries the
+hash of all that decides its content, the revisions of its labels included; where that is no longer so, it is made anew.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.dataset_records import FIRST_REVISION
 from sparc_fw.documents import Dataset, Label, json_hash
-from sparc_fw.label_arrays import LabelBlock, Labels
+from sparc_fw.label_arrays import Kept, LabelBlock, Labels, aligned
+from sparc_fw.local_cache import LocalCache
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.seeds import derive_seed
 from sparc_fw.store import IMPORT, Store
@@ -20,8 +22,19 @@ from sparc_fw.store import IMPORT, Store
 LAYOUT = 1
 """Of the files; another number keeps another version of this package from reading them."""
 
-Part = tuple[LabelBlock, LabelBlock]
-"""The labels of one frame set: to train on, and held out."""
+
+@dataclass(frozen=True)
+class Part:
+    """The keys that a frame set asks for, and its labels: to train on, and held out."""
+
+    keys: list[str]
+    train: LabelBlock
+    held_out: LabelBlock
+
+    def lies_in(self, cache: LocalCache, collection: str, identity: str) -> None:
+        """Say where the blocks are kept."""
+        self.train.kept = Kept(cache, collection, f"{identity}.train")
+        self.held_out.kept = Kept(cache, collection, f"{identity}.held_out")
 
 
 def training_labels(store: Store, campaign_id: str, last_iteration: int) -> list[list[Label]]:
@@ -43,75 +56,70 @@ def dataset(store: Store, campaign: Campaign, iteration: int) -> Dataset:
     framesets = store.training_framesets(campaign.name, iteration, fields=("uid", "frames", "role", "iteration"))
     revisions = store.changed_labels()
     # The labels of a frame set depend on those before it, which may ask for the same ones.
-    chain = json_hash([LAYOUT, campaign.seed, campaign.validation.fraction])
+    collection = chain = json_hash([LAYOUT, campaign.name, campaign.seed, campaign.validation.fraction])
     seen: set[str] = set()
     parts: list[Part] = []
     complete = True
     for frameset in framesets:
         chain = json_hash([chain, frameset["_id"], frameset.get("uid"), frameset["frames"]])
-        keys = _keys(store, frameset)
-        part = _cached(store, _name(chain, {key: revisions[key] for key in keys if key in revisions}))
+        part = _kept(store, collection, chain, revisions)
         if part is None:
-            part = _make(store, campaign, frameset, keys, seen, chain)
+            part = _make(store, campaign, frameset, seen, collection, chain)
             complete = False
         parts.append(part)
-        seen.update(keys)
+        seen.update(part.keys)
     if not complete:
         store.label_cache.trim()
-    return Dataset(Labels([train for train, _ in parts]), Labels([held_out for _, held_out in parts]))
+    return Dataset(Labels([part.train for part in parts]), Labels([part.held_out for part in parts]))
 
 
-def _keys(store: Store, frameset: MongoDocument) -> list[str]:
-    """The keys that a frame set asks for, once each; they never change."""
-    name = json_hash([LAYOUT, frameset["_id"], frameset.get("uid"), frameset["frames"]]) + ".keys.json"
-    known = store.label_cache.get(name)
-    if known is None:
-        known = json.dumps(list(dict.fromkeys(store.frameset_keys(frameset["_id"])))).encode()
-        store.label_cache.put(name, known)
-    keys: list[str] = json.loads(known)
-    return keys
+def _identity(chain: str, keys: Iterable[str], revisions: Mapping[str, int | None]) -> str:
+    """What decides the content of a part; labels of the first revision need not be named, since they cannot differ."""
+    changed = sorted((key, revisions[key]) for key in keys if key in revisions)
+    return json_hash([chain, changed])
 
 
-def _name(chain: str, changed: Mapping[str, int | None]) -> str:
-    """Name of the file of a frame set; labels of the first revision need not be named, since they cannot differ."""
-    return json_hash([chain, sorted(changed.items())])
-
-
-def _cached(store: Store, name: str) -> Part | None:
-    data = store.label_cache.get(name)
+def _kept(store: Store, collection: str, chain: str, revisions: Mapping[str, int | None]) -> Part | None:
+    """The part of a frame set as it was kept, unless there is none or a label of it has changed."""
+    data = store.label_cache.get(chain)
     if data is None:
         return None
-    train, end = LabelBlock.from_bytes(data)
-    return _placed(store, name, (train, LabelBlock.from_bytes(data, end)[0]))
-
-
-def _placed(store: Store, name: str, part: Part) -> Part:
-    for block, role in zip(part, ("train", "held_out"), strict=True):
-        block.lies_in(store.label_cache, f"{name}.{role}")
+    end = data.index(b"\n") + 1
+    header = json.loads(data[:end])
+    if header["identity"] != _identity(chain, header["keys"], revisions):
+        return None
+    train, end = LabelBlock.from_bytes(data, len(aligned(data[:end])))
+    part = Part(header["keys"], train, LabelBlock.from_bytes(data, end)[0])
+    part.lies_in(store.label_cache, collection, header["identity"])
     return part
 
 
 def _make(
-    store: Store, campaign: Campaign, frameset: MongoDocument, keys: list[str], seen: set[str], chain: str
+    store: Store, campaign: Campaign, frameset: MongoDocument, seen: set[str], collection: str, chain: str
 ) -> Part:
     """Read the labels of a frame set but those that earlier ones asked for, and keep them in a file."""
+    whole = {**frameset, "keys": store.frameset_keys(frameset["_id"])}
+    keys = list(dict.fromkeys(whole["keys"]))
     found = store.labels_with_revisions(keys)
     place = frameset["_id"] if frameset["role"] == IMPORT else frameset["iteration"]
     own = [key for key in keys if key not in seen]
     ranked = sorted(own, key=lambda key: derive_seed(campaign.seed, place, "validation", key))
     chosen = set(ranked[: round(campaign.validation.fraction * len(own))])
-    whole = {**frameset, "keys": store.frameset_keys(frameset["_id"])}
     good = _named(store, whole, {key: label for key, (label, _) in found.items() if key not in seen})
-    part = (
+    part = Part(
+        keys,
         LabelBlock.of([label for label in good if label.key not in chosen]),
         LabelBlock.of([label for label in good if label.key in chosen]),
     )
     if len(found) < len(keys):
         return part  # a label that is missing will be there one day, which nothing would tell
-    # The name is made of what was read just now: a label may have changed since anybody looked.
-    changed = {key: revision for key, (_, revision) in found.items() if revision != FIRST_REVISION}
-    store.label_cache.put(_name(chain, changed), b"".join(block.to_bytes() for block in part))
-    return _placed(store, _name(chain, changed), part)
+    # From what was read just now: a label may have changed since anybody looked.
+    revisions = {key: revision for key, (_, revision) in found.items() if revision != FIRST_REVISION}
+    identity = _identity(chain, keys, revisions)
+    header = aligned(json.dumps({"identity": identity, "keys": keys}).encode() + b"\n")
+    store.label_cache.put(chain, b"".join([header, part.train.to_bytes(), part.held_out.to_bytes()]))
+    part.lies_in(store.label_cache, collection, identity)
+    return part
 
 
 def reference_labels(store: Store, campaign_id: str, role: str) -> list[Label]:

@@ -75,6 +75,15 @@ class LabelGroup:
             yield Atoms(self.numbers, positions, cell=cell, pbc=self.pbc)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Where a block is kept: in which cache, as part of which collection, and under a name that says its content."""
+
+    cache: LocalCache
+    collection: str
+    name: str
+
+
 class LabelBlock:
     """Good labels that never change, as arrays.
 
@@ -90,15 +99,12 @@ class LabelBlock:
         Labels by hash of the settings that computed them, those that a file brought left out.
     """
 
-    def __init__(
-        self, groups: Sequence[LabelGroup], rows: bytes, digest: str, settings: dict[str, int], name: str = ""
-    ) -> None:
+    def __init__(self, groups: Sequence[LabelGroup], rows: bytes, digest: str, settings: dict[str, int]) -> None:
         self.groups = groups
         self.digest = digest
         self.settings = settings
+        self.kept: Kept | None = None
         self._rows = rows
-        self._name = name
-        self._cache: LocalCache | None = None
 
     @classmethod
     def of(cls, labels: Sequence[Label]) -> LabelBlock:
@@ -143,29 +149,6 @@ class LabelBlock:
                 row += 1
         return [result[place] for place in range(row)]
 
-    def statistics(self, name: str, compute: Callable[[LabelBlock], dict[str, Any]]) -> dict[str, Any]:
-        """What `compute` finds in this block: plain JSON values, computed once per machine where the block is cached.
-
-        Parameters
-        ----------
-        name : str
-            Says what is computed, with every option that it depends on.
-        """
-        if self._cache is None:
-            return compute(self)
-        file = f"{self._name}.{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
-        known = self._cache.get(file)
-        if known is None:
-            found = compute(self)
-            self._cache.put(file, json.dumps(found, sort_keys=True).encode())
-            return found
-        result: dict[str, Any] = json.loads(known)
-        return result
-
-    def lies_in(self, cache: LocalCache, name: str) -> None:
-        """Say where the block is kept, so that `statistics` are kept beside it."""
-        self._cache, self._name = cache, name
-
     def to_bytes(self) -> bytes:
         """The block as a line of JSON that describes the arrays, the arrays as little-endian float64, and the rows."""
         described = [
@@ -179,8 +162,8 @@ class LabelBlock:
             for group in self.groups
         ]
         header = {"groups": described, "digest": self.digest, "settings": self.settings}
-        rows = _aligned(self._rows)
-        line = _aligned(json.dumps({**header, "rows": len(rows)}).encode() + b"\n")
+        rows = aligned(self._rows)
+        line = aligned(json.dumps({**header, "rows": len(rows)}).encode() + b"\n")
         arrays = [array.astype("<f8").tobytes() for group in self.groups for array in group.arrays()]
         return b"".join([line, *arrays, rows])
 
@@ -189,7 +172,7 @@ class LabelBlock:
         """The inverse of `to_bytes`, from `place` on; returns where it ends, too. The arrays are views of `data`."""
         end = data.index(b"\n", place) + 1
         header = json.loads(data[place:end])
-        place += len(_aligned(data[place:end]))
+        place += len(aligned(data[place:end]))
         groups = []
         for described in header["groups"]:
             count, atoms = described["labels"], len(described["numbers"])
@@ -233,6 +216,30 @@ class Labels(Sequence[Label]):
 def blocks_of(labels: Sequence[Label]) -> list[LabelBlock]:
     """The blocks of `Labels`; one block of any other labels."""
     return labels.blocks if isinstance(labels, Labels) else [LabelBlock.of(labels)]
+
+
+def statistics(
+    labels: Sequence[Label], name: str, compute: Callable[[LabelBlock], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What `compute` finds in each block: plain JSON values, computed once per machine for blocks that are kept.
+
+    Parameters
+    ----------
+    name : str
+        Says what is computed, with every option that it depends on.
+    """
+    blocks = blocks_of(labels)
+    kept = {block.kept.name: block for block in blocks if block.kept is not None}
+    place = next((block.kept for block in kept.values()), None)
+    if place is None:
+        return [compute(block) for block in blocks]
+    # One file for all blocks: hundreds of small ones would take longer than the arrays.
+    file = f"{place.collection}.{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+    known: dict[str, dict[str, Any]] = json.loads(place.cache.get(file) or b"{}")
+    found = {key: known[key] if key in known else compute(block) for key, block in kept.items()}
+    if not found.keys() <= known.keys():
+        place.cache.put(file, json.dumps(found, sort_keys=True).encode())
+    return [compute(block) if block.kept is None else found[block.kept.name] for block in blocks]
 
 
 def merged_groups(labels: Sequence[Label]) -> list[list[LabelGroup]]:
@@ -279,6 +286,6 @@ def _group(labels: Sequence[Label], key: GroupKey) -> LabelGroup:
     )
 
 
-def _aligned(text: bytes) -> bytes:
+def aligned(text: bytes) -> bytes:
     """JSON filled up with blanks, so that the float64 that follow it lie where the processor wants them."""
     return text + b" " * (-len(text) % 8)

@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 
 from sparc_fw.documents import Label
 from sparc_fw.errors import InputError
-from sparc_fw.label_arrays import LabelBlock, LabelGroup, blocks_of, merged_groups
+from sparc_fw.label_arrays import LabelBlock, LabelGroup, blocks_of, merged_groups, statistics
 
 SEL_MARGIN = 1.2
 """Explored frames are denser than any label by so much at most; a molecule never passes its number of atoms."""
@@ -152,14 +152,12 @@ def neighbour_limits(labels: Sequence[Label], elements: Sequence[str], rcut: flo
     """
     found = np.zeros(len(elements), dtype=int)
     atoms = np.zeros(len(elements), dtype=int)
-    molecules = True
-    for block in blocks_of(labels):
-        largest = block.statistics(f"neighbours within {rcut!r} Å", lambda block: _count_neighbours(block, rcut))
+    molecules = not any(group.periodic for block in blocks_of(labels) for group in block.groups)
+    for largest in statistics(labels, f"neighbours within {rcut!r} Å", lambda block: _count_neighbours(block, rcut)):
         for index, symbol in enumerate(elements):
             number = str(atomic_numbers[symbol])
             found[index] = max(found[index], largest["neighbours"].get(number, 0))
             atoms[index] = max(atoms[index], largest["atoms"].get(number, 0))
-        molecules &= not any(group.periodic for group in block.groups)
     limits = np.maximum(np.ceil(SEL_MARGIN * found).astype(int), 1)
     return [int(limit) for limit in (np.minimum(limits, atoms) if molecules else limits)]
 
