@@ -6,8 +6,7 @@ hash of all that decides its content, the revisions of its labels included; wher
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sparc_fw.campaign import Campaign
@@ -25,9 +24,9 @@ LAYOUT = 1
 
 @dataclass(frozen=True)
 class Part:
-    """The keys that a frame set asks for, and its labels: to train on, and held out."""
+    """The keys that a frame set asks for (with blanks between, in ASCII), and its labels: to train on, and held out."""
 
-    keys: list[str]
+    keys: bytes
     train: LabelBlock
     held_out: LabelBlock
 
@@ -54,69 +53,69 @@ def dataset(store: Store, campaign: Campaign, iteration: int) -> Dataset:
     that later labels never change which earlier ones are held out.
     """
     framesets = store.training_framesets(campaign.name, iteration, fields=("uid", "frames", "role", "iteration"))
-    revisions = store.changed_labels()
+    changed = {key.encode(): revision for key, revision in store.changed_labels().items()}
     # The labels of a frame set depend on those before it, which may ask for the same ones.
     collection = chain = json_hash([LAYOUT, campaign.name, campaign.seed, campaign.validation.fraction])
-    seen: set[str] = set()
     parts: list[Part] = []
     complete = True
     for frameset in framesets:
         chain = json_hash([chain, frameset["_id"], frameset.get("uid"), frameset["frames"]])
-        part = _kept(store, collection, chain, revisions)
+        part = _kept(store, collection, chain, changed)
         if part is None:
-            part = _make(store, campaign, frameset, seen, collection, chain)
+            part = _make(store, campaign, frameset, parts, collection, chain)
             complete = False
         parts.append(part)
-        seen.update(part.keys)
     if not complete:
         store.label_cache.trim()
     return Dataset(Labels([part.train for part in parts]), Labels([part.held_out for part in parts]))
 
 
-def _identity(chain: str, keys: Iterable[str], revisions: Mapping[str, int | None]) -> str:
+def _identity(chain: str, keys: bytes, changed: Mapping[bytes, int | None]) -> str:
     """What decides the content of a part; labels of the first revision need not be named, since they cannot differ."""
-    changed = sorted((key, revisions[key]) for key in keys if key in revisions)
-    return json_hash([chain, changed])
+    mine = sorted(changed.keys() & set(keys.split()))
+    return json_hash([chain, [(key.decode(), changed[key]) for key in mine]])
 
 
-def _kept(store: Store, collection: str, chain: str, revisions: Mapping[str, int | None]) -> Part | None:
+def _kept(store: Store, collection: str, chain: str, changed: Mapping[bytes, int | None]) -> Part | None:
     """The part of a frame set as it was kept, unless there is none or a label of it has changed."""
     data = store.label_cache.get(chain)
     if data is None:
         return None
     end = data.index(b"\n") + 1
-    header = json.loads(data[:end])
-    if header["identity"] != _identity(chain, header["keys"], revisions):
+    identity, _, keys = data[:end].partition(b" ")
+    if identity.decode() != _identity(chain, keys, changed):
         return None
     train, end = LabelBlock.from_bytes(data, len(aligned(data[:end])))
-    part = Part(header["keys"], train, LabelBlock.from_bytes(data, end)[0])
-    part.lies_in(store.label_cache, collection, header["identity"])
+    part = Part(keys, train, LabelBlock.from_bytes(data, end)[0])
+    part.lies_in(store.label_cache, collection, identity.decode())
     return part
 
 
 def _make(
-    store: Store, campaign: Campaign, frameset: MongoDocument, seen: set[str], collection: str, chain: str
+    store: Store, campaign: Campaign, frameset: MongoDocument, earlier: list[Part], collection: str, chain: str
 ) -> Part:
     """Read the labels of a frame set but those that earlier ones asked for, and keep them in a file."""
     whole = {**frameset, "keys": store.frameset_keys(frameset["_id"])}
     keys = list(dict.fromkeys(whole["keys"]))
     found = store.labels_with_revisions(keys)
     place = frameset["_id"] if frameset["role"] == IMPORT else frameset["iteration"]
+    mine = {key.encode() for key in keys}
+    seen = {key.decode() for part in earlier for key in mine.intersection(part.keys.split())}
     own = [key for key in keys if key not in seen]
     ranked = sorted(own, key=lambda key: derive_seed(campaign.seed, place, "validation", key))
     chosen = set(ranked[: round(campaign.validation.fraction * len(own))])
     good = _named(store, whole, {key: label for key, (label, _) in found.items() if key not in seen})
     part = Part(
-        keys,
+        " ".join(keys).encode(),
         LabelBlock.of([label for label in good if label.key not in chosen]),
         LabelBlock.of([label for label in good if label.key in chosen]),
     )
     if len(found) < len(keys):
         return part  # a label that is missing will be there one day, which nothing would tell
     # From what was read just now: a label may have changed since anybody looked.
-    revisions = {key: revision for key, (_, revision) in found.items() if revision != FIRST_REVISION}
-    identity = _identity(chain, keys, revisions)
-    header = aligned(json.dumps({"identity": identity, "keys": keys}).encode() + b"\n")
+    changed = {key.encode(): revision for key, (_, revision) in found.items() if revision != FIRST_REVISION}
+    identity = _identity(chain, part.keys, changed)
+    header = aligned(identity.encode() + b" " + part.keys + b"\n")
     store.label_cache.put(chain, b"".join([header, part.train.to_bytes(), part.held_out.to_bytes()]))
     part.lies_in(store.label_cache, collection, identity)
     return part

@@ -117,7 +117,8 @@ def prepared(store: Store, campaign: Campaign, potential: DeepMDPotential, itera
     clock = Clock()
     with clock.running():
         started = time.perf_counter()
-        potential.prepare(dataset(store, campaign, iteration), 1, TRAINING.absolute())
+        data = dataset(store, campaign, iteration)
+        potential.prepare(data, 1, TRAINING.absolute())
         return time.perf_counter() - started, clock.seconds
 
 
