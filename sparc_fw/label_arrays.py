@@ -90,7 +90,7 @@ class LabelBlock:
     Parameters
     ----------
     groups : sequence of LabelGroup
-    rows : bytes
+    rows : bytes or memoryview
         JSON: per label, in the order of the groups, ``place`` in the block, ``key``, ``info``, ``code`` and
         ``settings_hash``.
     digest : str
@@ -99,7 +99,9 @@ class LabelBlock:
         Labels by hash of the settings that computed them, those that a file brought left out.
     """
 
-    def __init__(self, groups: Sequence[LabelGroup], rows: bytes, digest: str, settings: dict[str, int]) -> None:
+    def __init__(
+        self, groups: Sequence[LabelGroup], rows: bytes | memoryview, digest: str, settings: dict[str, int]
+    ) -> None:
         self.groups = groups
         self.digest = digest
         self.settings = settings
@@ -130,7 +132,7 @@ class LabelBlock:
 
     def labels(self) -> list[Label]:
         """The labels in order, without what is known of their calculation but the code and its settings."""
-        columns = json.loads(self._rows)
+        columns = json.loads(bytes(self._rows))
         result: dict[int, Label] = {}
         row = 0
         for group in self.groups:
@@ -162,7 +164,7 @@ class LabelBlock:
             for group in self.groups
         ]
         header = {"groups": described, "digest": self.digest, "settings": self.settings}
-        rows = aligned(self._rows)
+        rows = aligned(bytes(self._rows))
         line = aligned(json.dumps({**header, "rows": len(rows)}).encode() + b"\n")
         arrays = [array.astype("<f8").tobytes() for group in self.groups for array in group.arrays()]
         return b"".join([line, *arrays, rows])
@@ -187,7 +189,7 @@ class LabelBlock:
             origin, stress = described["origin"], stresses[0] if stresses else None
             groups.append(LabelGroup(numbers, pbc, origin, positions, forces, cells, energies, stress))
         end = place + header["rows"]
-        return cls(groups, data[place:end], header["digest"], header["settings"]), end
+        return cls(groups, memoryview(data)[place:end], header["digest"], header["settings"]), end
 
 
 class Labels(Sequence[Label]):

@@ -4,9 +4,9 @@ Usage: ``python scripts/benchmarks/dataset_growth.py [ITERATIONS]``: labels of r
 through the store. Then the training data are prepared (`sparc_fw.dataset.dataset` and `DeepMDPotential.prepare`, which
 is all that a TrainTask does before DeePMD-kit starts) at iteration 10 and at the last one, each as in a running
 campaign: the earlier labels were prepared before, the last 500 are new. Each has a database of its own, and both take
-turns in rounds, since machines are noisy. The arrays themselves are what is spent inside reading the kept arrays, and
-joining and writing arrays (every call of `Path.read_bytes` but of JSON, `numpy.concatenate` and `numpy.save`), by a
-clock around these calls. Target: without them, the last iteration takes at most 1.3 times what iteration 10 takes.
+turns in rounds, since machines are noisy. The arrays themselves are what is spent inside reading the kept arrays and
+joining them into DeePMD-kit's files (every call of `Path.read_bytes` but of JSON, and of `save_joined`), by a clock
+around these calls. Target: without them, the last iteration takes at most 1.3 times what iteration 10 takes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from sparc_fw.embedded import EmbeddedMongo
 from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
 from sparc_fw.launchpad import launchpad_at, prepare
 from sparc_fw.loading import parse_campaign
+from sparc_fw.potentials import deepmd_data
 from sparc_fw.potentials.deepmd import DeepMDPotential
 from sparc_fw.potentials.deepmd_input import DeepMDOptions
 from sparc_fw.settings import Settings
@@ -104,7 +105,7 @@ class Clock:
     def running(self) -> Iterator[None]:
         """Time every call of the functions that read, join or write arrays."""
         with ExitStack() as stack:
-            places: list[tuple[Any, str]] = [(Path, "read_bytes"), (np, "concatenate"), (np, "save")]
+            places: list[tuple[Any, str]] = [(Path, "read_bytes"), (deepmd_data, "save_joined")]
             for owner, name in places:
                 stack.enter_context(patch.object(owner, name, self.around(getattr(owner, name))))
             yield

@@ -97,32 +97,42 @@ def write_systems(labels: Sequence[Label], elements: Sequence[str], directory: P
 
 def _write_system(groups: Sequence[LabelGroup], elements: Sequence[str], system: Path) -> None:
     first = groups[0]
-    cells = np.concatenate([group.cells for group in groups])
-    if first.periodic:
-        _require_cells(first, cells)
+    for group in groups:
+        if group.periodic:
+            _require_cells(group)
     arrays = system / "set.000"
     arrays.mkdir(parents=True)
     (system / "type.raw").write_text("".join(f"{elements.index(chemical_symbols[z])}\n" for z in first.numbers))
     (system / "type_map.raw").write_text("".join(f"{symbol}\n" for symbol in elements))
-    count = len(cells)
     if not first.periodic:
         (system / "nopbc").touch()
-    box = cells if first.periodic else np.broadcast_to(np.eye(3), (count, 3, 3))
-    np.save(arrays / "box.npy", box.reshape(count, 9))
-    np.save(arrays / "coord.npy", np.concatenate([group.positions for group in groups]).reshape(count, -1))
-    np.save(arrays / "energy.npy", np.concatenate([group.energies for group in groups]))
-    np.save(arrays / "force.npy", np.concatenate([group.forces for group in groups]).reshape(count, -1))
-    stresses = [group.stresses for group in groups if group.stresses is not None]
-    if stresses:
-        stress = voigt_6_to_full_3x3_stress(np.concatenate(stresses))
-        virial = -stress * np.abs(np.linalg.det(cells))[:, None, None]
-        np.save(arrays / "virial.npy", virial.reshape(count, 9))
+    boxes = [group.cells if group.periodic else np.repeat(np.eye(3)[None], len(group), axis=0) for group in groups]
+    save_joined(arrays / "box.npy", boxes, (9,))
+    save_joined(arrays / "coord.npy", [group.positions for group in groups], (3 * len(first.numbers),))
+    save_joined(arrays / "energy.npy", [group.energies for group in groups], ())
+    save_joined(arrays / "force.npy", [group.forces for group in groups], (3 * len(first.numbers),))
+    if first.stresses is not None:
+        save_joined(arrays / "virial.npy", [_virials(group) for group in groups], (9,))
 
 
-def _require_cells(group: LabelGroup, cells: np.ndarray) -> None:
-    flat = np.any(np.all(cells == 0, axis=2), axis=1)
+def save_joined(path: Path, pieces: Sequence[np.ndarray], row: tuple[int, ...]) -> None:
+    """Write what ``numpy.save`` would of the joined pieces, whose rows get another shape, without joining them."""
+    header = {"descr": "<f8", "fortran_order": False, "shape": (sum(map(len, pieces)), *row)}
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for piece in pieces:
+            stream.write(np.ascontiguousarray(piece, dtype="<f8").data)
+
+
+def _virials(group: LabelGroup) -> np.ndarray:
+    volumes = np.abs(np.linalg.det(group.cells))
+    return np.asarray(-voigt_6_to_full_3x3_stress(group.stresses) * volumes[:, None, None])
+
+
+def _require_cells(group: LabelGroup) -> None:
+    flat = np.any(np.all(group.cells == 0, axis=2), axis=1)
     if flat.any():
-        lengths = np.linalg.norm(cells[int(np.argmax(flat))], axis=1).tolist()
+        lengths = np.linalg.norm(group.cells[int(np.argmax(flat))], axis=1).tolist()
         raise InputError(
             f"labels of {_formula(group)}: found a periodic frame with cell {lengths} Å, expected three cell vectors; "
             "DeePMD-kit treats a cell as periodic in three dimensions, so give the open directions enough vacuum"
