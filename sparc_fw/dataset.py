@@ -1,13 +1,40 @@
-"""Which labels a campaign trains on, holds out and measures with: always in a fixed order."""
+"""Which labels a campaign trains on, holds out and measures with: always in a fixed order.
+
+The labels of a frame set are read out of MongoDB once per machine and kept as arrays in a file. The file carries the
+hash of all that decides its content, the revisions of its labels included; where that is no longer so, it is made anew.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from sparc_fw.campaign import Campaign
-from sparc_fw.documents import Dataset, Label
+from sparc_fw.dataset_records import FIRST_REVISION
+from sparc_fw.documents import Dataset, Label, json_hash
 from sparc_fw.frame_records import IMPORT
+from sparc_fw.label_arrays import Kept, LabelBlock, Labels, aligned
+from sparc_fw.local_cache import LocalCache
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.seeds import derive_seed
 from sparc_fw.store import Store
+
+LAYOUT = 1
+"""Of the files; another number keeps another version of this package from reading them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The keys that a frame set asks for (with blanks between, in ASCII), and its labels: to train on, and held out."""
+
+    keys: bytes
+    train: LabelBlock
+    held_out: LabelBlock
+
+    def lies_in(self, cache: LocalCache, collection: str, identity: str) -> None:
+        """Say where the blocks are kept."""
+        self.train.kept = Kept(cache, collection, f"{identity}.train")
+        self.held_out.kept = Kept(cache, collection, f"{identity}.held_out")
 
 
 def training_labels(store: Store, campaign_id: str, last_iteration: int) -> list[list[Label]]:
@@ -26,18 +53,73 @@ def dataset(store: Store, campaign: Campaign, iteration: int) -> Dataset:
     Labels are held out frame set by frame set, the first `validation.fraction` in the order of a seeded permutation, so
     that later labels never change which earlier ones are held out.
     """
-    train: list[Label] = []
-    held_out: list[Label] = []
-    framesets = store.training_framesets(campaign.name, iteration)
-    asked = store.training_keys(campaign.name, iteration)
-    labels = training_labels(store, campaign.name, iteration)
-    for frameset, keys, mine in zip(framesets, asked, labels, strict=True):
-        place = frameset["_id"] if frameset["role"] == IMPORT else frameset["iteration"]
-        ranked = sorted(keys, key=lambda key: derive_seed(campaign.seed, place, "validation", key))
-        chosen = set(ranked[: round(campaign.validation.fraction * len(keys))])
-        for label in mine:
-            (held_out if label.key in chosen else train).append(label)
-    return Dataset(train, held_out)
+    framesets = store.training_framesets(campaign.name, iteration, fields=("uid", "frames", "role", "iteration"))
+    changed = {key.encode(): revision for key, revision in store.changed_labels().items()}
+    # The labels of a frame set depend on those before it, which may ask for the same ones.
+    collection = chain = json_hash([LAYOUT, campaign.name, campaign.seed, campaign.validation.fraction])
+    parts: list[Part] = []
+    complete = True
+    for frameset in framesets:
+        chain = json_hash([chain, frameset["_id"], frameset.get("uid"), frameset["frames"]])
+        part = _kept(store, collection, chain, changed)
+        if part is None:
+            part = _make(store, campaign, frameset, parts, collection, chain)
+            complete = False
+        parts.append(part)
+    if not complete:
+        store.label_cache.trim()
+    return Dataset(Labels([part.train for part in parts]), Labels([part.held_out for part in parts]))
+
+
+def _identity(chain: str, keys: bytes, changed: Mapping[bytes, int | None]) -> str:
+    """What decides the content of a part; labels of the first revision need not be named, since they cannot differ."""
+    mine = sorted(changed.keys() & set(keys.split()))
+    return json_hash([chain, [(key.decode(), changed[key]) for key in mine]])
+
+
+def _kept(store: Store, collection: str, chain: str, changed: Mapping[bytes, int | None]) -> Part | None:
+    """The part of a frame set as it was kept, unless there is none or a label of it has changed."""
+    data = store.label_cache.get(chain)
+    if data is None:
+        return None
+    end = data.index(b"\n") + 1
+    identity, _, keys = data[:end].partition(b" ")
+    if identity.decode() != _identity(chain, keys, changed):
+        return None
+    train, end = LabelBlock.from_bytes(data, len(aligned(data[:end])))
+    part = Part(keys, train, LabelBlock.from_bytes(data, end)[0])
+    part.lies_in(store.label_cache, collection, identity.decode())
+    return part
+
+
+def _make(
+    store: Store, campaign: Campaign, frameset: MongoDocument, earlier: list[Part], collection: str, chain: str
+) -> Part:
+    """Read the labels of a frame set but those that earlier ones asked for, and keep them in a file."""
+    whole = {**frameset, "keys": store.frameset_keys(frameset["_id"])}
+    keys = list(dict.fromkeys(whole["keys"]))
+    found = store.labels_with_revisions(keys)
+    place = frameset["_id"] if frameset["role"] == IMPORT else frameset["iteration"]
+    mine = {key.encode() for key in keys}
+    seen = {key.decode() for part in earlier for key in mine.intersection(part.keys.split())}
+    own = [key for key in keys if key not in seen]
+    ranked = sorted(own, key=lambda key: derive_seed(campaign.seed, place, "validation", key))
+    chosen = set(ranked[: round(campaign.validation.fraction * len(own))])
+    good = _named(store, whole, {key: label for key, (label, _) in found.items() if key not in seen})
+    part = Part(
+        " ".join(keys).encode(),
+        LabelBlock.of([label for label in good if label.key not in chosen]),
+        LabelBlock.of([label for label in good if label.key in chosen]),
+    )
+    if len(found) < len(keys):
+        return part  # a label that is missing will be there one day, which nothing would tell
+    # From what was read just now: a label may have changed since anybody looked.
+    changed = {key.encode(): revision for key, (_, revision) in found.items() if revision != FIRST_REVISION}
+    identity = _identity(chain, part.keys, changed)
+    header = aligned(identity.encode() + b" " + part.keys + b"\n")
+    store.label_cache.put(chain, b"".join([header, part.train.to_bytes(), part.held_out.to_bytes()]))
+    part.lies_in(store.label_cache, collection, identity)
+    return part
 
 
 def reference_labels(store: Store, campaign_id: str, role: str) -> list[Label]:
@@ -47,11 +129,15 @@ def reference_labels(store: Store, campaign_id: str, role: str) -> list[Label]:
 
 
 def _good(store: Store, frameset: MongoDocument) -> list[Label]:
-    """The good labels of a frame set, once each, with what this campaign calls their system and origin.
+    """The good labels of a frame set, once each."""
+    return _named(store, frameset, store.labels_by_key(frameset["keys"]))
+
+
+def _named(store: Store, frameset: MongoDocument, labels: Mapping[str, Label]) -> list[Label]:
+    """The good ones of `labels` in the order of a frame set, with what this campaign calls their system and origin.
 
     A label may have been paid by another campaign, which has other names for the same atoms.
     """
-    labels = store.labels_by_key(frameset["keys"])
     result = {}
     for key, frame in zip(frameset["keys"], store.frames(frameset), strict=True):
         label = labels.get(key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -88,15 +89,14 @@ class Label:
 
 @dataclass
 class Dataset:
-    """Labels to train on and labels held out, both in a fixed order; all are ``ok``."""
+    """Labels to train on and labels held out, both in a fixed order; all are ``ok``.
 
-    train: list[Label]
-    validation: list[Label]
+    Lists, or `sparc_fw.label_arrays.Labels`, which has the same labels as arrays; the functions of that module take
+    either.
+    """
 
-    @property
-    def hash(self) -> str:
-        """Hash of the label keys in order, train and validation apart."""
-        return json_hash([[label.key for label in part] for part in (self.train, self.validation)])
+    train: Sequence[Label]
+    validation: Sequence[Label]
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Sequence
 
 from ase import Atoms
@@ -57,6 +58,7 @@ class FrameRecords:
             "keys": list(keys),
             "frames": self.files.put(pack_frames(frames)),
             "dropped": dropped or {},
+            "uid": uuid.uuid4().hex,
         }
         if role == "train":
             record["imports"] = self._waiting(campaign_id)
@@ -68,12 +70,14 @@ class FrameRecords:
         return self.framesets.find_one({"_id": place(campaign_id, iteration, role)})
 
     @patient
-    def framesets_of(self, campaign_id: str) -> list[MongoDocument]:
+    def framesets_of(self, campaign_id: str, fields: Sequence[str] | None = None) -> list[MongoDocument]:
         """The records of all frame sets of a campaign, in the order of their iterations; imports after what was asked.
 
-        Imports carry the iteration that trains on them first, which is the next one for those that wait.
+        Imports carry the iteration that trains on them first, which is the next one for those that wait. Where `fields`
+        are given, the records have these, and what orders them, alone.
         """
-        records = list(self.framesets.find({"campaign_id": campaign_id}))
+        wanted = None if fields is None else [*fields, "role", "iteration", "imports"]
+        records = list(self.framesets.find({"campaign_id": campaign_id}, wanted))
         asked = [record for record in records if record["role"] == "train"]
         settled = {name: record["iteration"] for record in asked for name in record.get("imports", ())}
         coming = max((record["iteration"] for record in asked), default=-1) + 1
@@ -111,16 +115,19 @@ class FrameRecords:
             "frames": self.files.put(pack_frames(frames)),
             "paths": list(paths),
             "created": time.time(),
+            "uid": uuid.uuid4().hex,
         }
         name = insert_once(self.framesets, record)["_id"]
         return next(int(other["iteration"]) for other in self.framesets_of(campaign_id) if other["_id"] == name)
 
-    def training_framesets(self, campaign_id: str, last_iteration: int) -> list[MongoDocument]:
-        """The frame sets to train on of all iterations up to and with `last_iteration`.
+    def training_framesets(
+        self, campaign_id: str, last_iteration: int, fields: Sequence[str] | None = None
+    ) -> list[MongoDocument]:
+        """The frame sets to train on of all iterations up to and with `last_iteration`; `fields` as in `framesets_of`.
 
         An import has a place of its own, so that nothing that was held out before it changes.
         """
-        records = self.framesets_of(campaign_id)
+        records = self.framesets_of(campaign_id, fields)
         return [r for r in records if r["role"] in ("train", IMPORT) and r["iteration"] <= last_iteration]
 
     def paid_keys(self, campaign_id: str, last_iteration: int) -> list[str]:

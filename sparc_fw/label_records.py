@@ -54,7 +54,13 @@ class LabelRecords:
         writes = []
         for label in labels:
             record = label_to_record(label) | {"computed_by": payer, "created": time.time()}
-            change = {"$set": record, "$addToSet": {"asked_by": asker}, "$unset": {"suspect": ""}, **CHANGED}
+            change = {
+                "$set": record,
+                "$inc": {"revision": 1},
+                "$addToSet": {"asked_by": asker},
+                "$unset": {"suspect": ""},
+                **CHANGED,
+            }
             writes.append(UpdateOne({"_id": label.key, "status": "failed"}, change, upsert=True))
         try:
             self.labels.bulk_write(writes, ordered=False)

@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     """How often a running Firework says that it lives (FireWorks' PING_TIME_SECS), s."""
     chapter_nodes: int = Field(1000, ge=1)
     """A Workflow that would pass this many Fireworks is followed by a new one of the same campaign."""
+    label_cache_GB: float = Field(20.0, gt=0)
+    """Most that labels may take that are kept as arrays in ``cache/labels`` of ``data_dir`` for the next training, GB;
+    the least recently used ones are removed. A campaign that needs more is read anew for each training."""
     mongo_patience_seconds: float = Field(120.0, ge=0)
     """How long a running task waits for a MongoDB that went away, s."""
 

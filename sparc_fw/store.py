@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pymongo.errors import DuplicateKeyError
 
 from sparc_fw.campaign import Campaign
+from sparc_fw.dataset_records import DatasetRecords
 from sparc_fw.documents import Exploration, Report, Selection, TrainedModel
 from sparc_fw.errors import CampaignExists, InputError
 from sparc_fw.frame_records import FrameRecords
@@ -16,6 +17,7 @@ from sparc_fw.geometry.files import Files as CampaignFiles
 from sparc_fw.label_claims import LabelClaims
 from sparc_fw.label_facts import LabelFacts
 from sparc_fw.label_records import LabelRecords
+from sparc_fw.local_cache import LocalCache
 from sparc_fw.mongo import Files, MongoDatabase, MongoDocument, insert_once, patient, place
 from sparc_fw.records import (
     exploration_from_record,
@@ -35,7 +37,7 @@ def _taken(name: str) -> CampaignExists:
     )
 
 
-class Store(FrameRecords, LabelRecords, LabelClaims, SuspectRecords, StageRecords):
+class Store(FrameRecords, LabelRecords, LabelClaims, SuspectRecords, DatasetRecords, StageRecords):
     """Campaigns, frame sets, labels, models, explorations, selections, reports and how long each stage took.
 
     Parameters
@@ -52,6 +54,7 @@ class Store(FrameRecords, LabelRecords, LabelClaims, SuspectRecords, StageRecord
         # As long as a worker may be silent before FireWorks takes it for dead.
         self.claim_seconds = 4.0 * settings.ping_seconds
         self.files = Files(database, self.patience, settings.data_dir / "cache")
+        self.label_cache = LocalCache(settings.data_dir / "cache" / "labels", settings.label_cache_GB * 1e9)
         self.campaigns = database["sparc_campaigns"]
         self.framesets = database["sparc_framesets"]
         self.labels = database["sparc_labels"]
@@ -74,6 +77,7 @@ class Store(FrameRecords, LabelRecords, LabelClaims, SuspectRecords, StageRecord
         self.labels.create_index([("changed", 1)])
         self.labels.create_index([("settings_hash", 1), ("formula", 1), ("status", 1), ("seconds", 1)])
         self.labels.create_index([("suspect.campaign_id", 1), ("suspect.iteration", 1)], sparse=True)
+        self.labels.create_index([("revision", 1)])
         self.claims.create_index([("owner", 1)])
         self.campaigns.create_index([("created", 1)])
 

@@ -52,9 +52,11 @@ class SuspectRecords:
             "suspect.again": {name: record[name] for name in AGAIN},
             "suspect.judged": time.time(),
         }
+        change: MongoDocument = {"$set": values}
         if state == "dropped":
             values |= {"status": "failed", "reason": "wrong_state", "message": why}
-        self.labels.update_one({"_id": key, "suspect.state": "pending"}, {"$set": values, **CHANGED})
+            change["$inc"] = {"revision": 1}
+        self.labels.update_one({"_id": key, "suspect.state": "pending"}, {**change, **CHANGED})
 
     @patient
     def judged_suspects(self, keys: Iterable[str]) -> set[str]:

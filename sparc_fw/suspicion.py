@@ -44,6 +44,18 @@ class Suspect:
         return max(self.z_energy, self.z_force)
 
 
+def examined(labels: Sequence[Label], limit: int, new: Collection[str], seed: int) -> list[Label]:
+    """At most `limit` labels, in order: first of those whose keys are `new`, then of the others, drawn at random.
+
+    What an earlier committee believed a later one may not; over the iterations each label has its turn.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels)).tolist()
+    # A stable sort: the new ones come first, either kind in its random order.
+    chosen = sorted(order, key=lambda place: labels[place].key not in new)[:limit]
+    return [labels[place] for place in sorted(chosen)]
+
+
 def find_suspects(
     evaluators: Sequence[Evaluator], labels: Sequence[Label], options: Suspects, judged: Collection[str] = ()
 ) -> list[Suspect]:

@@ -208,7 +208,7 @@ def test_the_running_campaign_trains_on_the_import_and_pays_nothing(
     assert keys <= {label.key for label in second.train} | held_out
     assert len(keys & held_out) == 1, "a tenth of the import is held out, like that of every frame set"
     assert {label.key for label in first.validation} <= held_out
-    assert before.train == []
+    assert not before.train
     assert not keys & set(store.paid_keys(begun, 99))
     hashes = [frame_hash(label.frame) for label in (*second.train, *second.validation)]
     assert len(hashes) == len(set(hashes))

@@ -11,7 +11,7 @@ from ase import Atoms
 from sparc_fw.campaign import Suspects
 from sparc_fw.documents import Label
 from sparc_fw.potentials.base import Evaluator
-from sparc_fw.suspicion import find_suspects, judge
+from sparc_fw.suspicion import examined, find_suspects, judge
 from sparc_fw.testing import morse
 
 FRAME = Atoms("H2", [(0, 0, 0), (0, 0, 0.8)])
@@ -61,3 +61,15 @@ def test_among_residuals_without_spread_what_a_confirmation_would_allow_is_no_su
     assert [suspect.label.key for suspect in found] == ["20"]
     assert found[0].z_energy == pytest.approx(0.2 / 0.05 * 10.0)
     assert found[0].z_force == pytest.approx(0.0)
+
+
+def test_new_labels_are_examined_and_of_the_others_as_many_as_find_room() -> None:
+    labels = [Label(FRAME, "ok", key=str(number)) for number in range(50)]
+    new = {str(number) for number in range(40, 50)}
+    keys = [x.key for x in examined(labels, 30, new, seed=1)]
+    assert keys == sorted(keys, key=int)
+    assert len(keys) == 30
+    assert new <= set(keys)
+    assert set(keys) != {x.key for x in examined(labels, 30, new, seed=2)}
+    assert {x.key for x in examined(labels, 5, new, seed=1)} <= new
+    assert examined(labels, 50, new, seed=1) == labels

@@ -11,6 +11,7 @@ from sparc_fw.dataset import dataset as build_dataset
 from sparc_fw.documents import Dataset, TrainedModel
 from sparc_fw.errors import StageFailed, TrainingDiverged
 from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.label_arrays import content_hash, settings_counts
 from sparc_fw.seeds import derive_seed
 
 MAX_SEEDS = 2
@@ -29,9 +30,10 @@ class TrainTask(CampaignTask):
             return FWAction(stored_data={"member": member, "reused": True})
         self._check_labels()
         dataset = build_dataset(self.store, self.campaign, self.iteration)
+        self._refuse_mixed_settings(dataset)
         model = self._train(dataset, member)
         n_labels = len(dataset.train)
-        self.store.save_model(model, self.campaign_id, self.iteration, member, dataset.hash, n_labels)
+        self.store.save_model(model, self.campaign_id, self.iteration, member, content_hash(dataset), n_labels)
         self.save_stage("train", member, steps=model.steps)
         return FWAction(stored_data={"member": member, "labels": n_labels, "seed": model.seed})
 
@@ -52,6 +54,17 @@ class TrainTask(CampaignTask):
                 f"iteration {self.iteration}: {counts['ok']} of {len(keys)} labels succeeded ({fraction:.0%}), "
                 f"expected at least {limit:.0%} (labeling.min_label_fraction); failures: {failures}. Mend the "
                 "labeler's options in a new campaign, or lower the limit"
+            )
+
+    def _refuse_mixed_settings(self, dataset: Dataset) -> None:
+        """Refuse labels that are not of one method: a model of two potential energy surfaces is one of none."""
+        counts = settings_counts(dataset)
+        if len(counts) > 1:
+            found = ", ".join(f"{count} of hash {settings[:12]}…" for settings, count in sorted(counts.items()))
+            raise StageFailed(
+                f"labels up to iteration {self.iteration}: found different settings of the labeler ({found}), expected "
+                "one hash; another version of the package may have other defaults. Label all frames alike in a new "
+                f"campaign: sparc-fw run FILE --relabel {self.campaign_id}"
             )
 
     def _train(self, dataset: Dataset, member: int) -> TrainedModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.potentials.base import Evaluator
 from sparc_fw.potentials.committee import energies, errors
-from sparc_fw.suspicion import find_suspects
+from sparc_fw.seeds import derive_seed
+from sparc_fw.suspicion import examined, find_suspects
 
 
 class ValidateTask(CampaignTask):
@@ -44,7 +46,7 @@ class ValidateTask(CampaignTask):
         )
         self.store.save_report(report)
         self.save_stage("validate", 0)
-        systems = self._flag_suspects(evaluators, [*data.train, *validation])
+        systems = self._flag_suspects(evaluators, [*data.train, *data.validation])
         action = append_checks(self.store, self.lpad, self.campaign, self.iteration, systems)
         action.stored_data = {"best": report.best}
         return action
@@ -55,6 +57,9 @@ class ValidateTask(CampaignTask):
         # Where a labeler knows no other way to the numbers, the same calculation would only be paid twice.
         if options is None or not self.labeler.rechecks:
             return set()
+        frameset = self.store.frameset(self.campaign_id, self.iteration, "train")
+        new = set(frameset["keys"]) if frameset is not None else set()
+        labels = examined(labels, options.examined, new, derive_seed(self.campaign.seed, self.iteration, "suspects"))
         systems = set()
         judged = self.store.judged_suspects(label.key for label in labels)
         for suspect in find_suspects(evaluators, labels, options, judged):
@@ -68,7 +73,7 @@ class ValidateTask(CampaignTask):
         return self.store.files.path(model["file"], model["suffix"])
 
 
-def _measure(evaluator: Evaluator, validation: list[Label], test: list[Label], scan: list[Label]) -> dict[str, Any]:
+def _measure(evaluator: Evaluator, validation: Sequence[Label], test: list[Label], scan: list[Label]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "validation": asdict(errors(evaluator, validation)) if validation else None,
         "test": asdict(errors(evaluator, test)) if test else None,

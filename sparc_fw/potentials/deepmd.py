@@ -23,6 +23,7 @@ from sparc_fw.backend import package_version
 from sparc_fw.child_process import clean_environment, last_lines, run_child, thread_variables
 from sparc_fw.documents import Dataset, TrainedModel
 from sparc_fw.errors import StageFailed, TrainingDiverged
+from sparc_fw.label_arrays import Labels, blocks_of
 from sparc_fw.potentials.base import Evaluator, Potential, Progress
 from sparc_fw.potentials.deepmd_data import batch_shares, elements_of, neighbour_limits, write_systems
 from sparc_fw.potentials.deepmd_input import DeepMDOptions, check_input, training_input
@@ -81,7 +82,7 @@ class DeepMDPotential(Potential[DeepMDOptions]):
     def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
         """Train, freeze and, where asked, compress one member in one child process."""
         started = time.perf_counter()
-        elements, plan = self._write(dataset, seed, directory)
+        elements, plan = self.prepare(dataset, seed, directory)
         steps = int(plan["training"]["numb_steps"])
         curve = LearningCurve(directory / CURVE)
 
@@ -115,11 +116,11 @@ class DeepMDPotential(Potential[DeepMDOptions]):
             details={"backend": result["backend"], "compressed": self.options.compress, "input": plan},
         )
 
-    def _write(self, dataset: Dataset, seed: int, directory: Path) -> tuple[list[str], dict[str, Any]]:
-        """Write data and input; return the type map and the input."""
+    def prepare(self, dataset: Dataset, seed: int, directory: Path) -> tuple[list[str], dict[str, Any]]:
+        """Write data and input of a training into `directory`; return the type map and the input."""
         if not dataset.train:
             raise StageFailed("deepmd: found no label to train on, expected at least one")
-        labels = [*dataset.train, *dataset.validation]
+        labels = Labels([*blocks_of(dataset.train), *blocks_of(dataset.validation)])
         elements = elements_of(labels)
         descriptor = self.options.input.get("model", {}).get("descriptor", {})
         sel = neighbour_limits(labels, elements, float(descriptor.get("rcut", self.options.rcut)))
@@ -127,7 +128,7 @@ class DeepMDPotential(Potential[DeepMDOptions]):
             part: [str(path.relative_to(directory)) for path in write_systems(held, elements, directory / part)]
             for part, held in (("train", dataset.train), ("validation", dataset.validation))
         }
-        virial = any(label.stress is not None for label in dataset.train)
+        virial = any(group.stresses is not None for block in blocks_of(dataset.train) for group in block.groups)
         probabilities = batch_shares(dataset.train, self.options.origin_shares)
         train = dict(zip(systems["train"], probabilities, strict=True))
         plan = training_input(self.options, elements, sel, train, systems["validation"], virial, seed)
