@@ -121,6 +121,9 @@ class Labeling(_Section):
     store; `batch` frames where there are none yet. Where unset, always `batch` frames."""
     suspects: Suspects | None = Suspects()
     """How wrong electronic states are looked for; null to trust every label."""
+    energy_window_eV: float | None = Field(None, gt=0)
+    """A good label that lies more than this above the lowest one so far of the same atoms, charge and spin is kept, but
+    not trained on, eV: what the reaction never visits spoils a small model everywhere. Where unset, all are."""
     min_label_fraction: Fraction = 0.5
     """Least fraction of an iteration's labels that must succeed for the campaign to go on."""
 

@@ -6,8 +6,13 @@ hash of all that decides its content, the revisions of its labels included; wher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.dataset_records import FIRST_REVISION
@@ -25,9 +30,15 @@ LAYOUT = 1
 
 @dataclass(frozen=True)
 class Part:
-    """The keys that a frame set asks for (with blanks between, in ASCII), and its labels: to train on, and held out."""
+    """The keys that a frame set asks for (with blanks between, in ASCII), and its labels: to train on, and held out.
+
+    `left_out` good ones are in neither: those above the energy window, which begins at the lowest energy of all parts
+    up to this one (eV), by composition, charge and spin.
+    """
 
     keys: bytes
+    left_out: int
+    lowest: dict[str, float]
     train: LabelBlock
     held_out: LabelBlock
 
@@ -56,7 +67,9 @@ def dataset(store: Store, campaign: Campaign, iteration: int) -> Dataset:
     framesets = store.training_framesets(campaign.name, iteration, fields=("uid", "frames", "role", "iteration"))
     changed = {key.encode(): revision for key, revision in store.changed_labels().items()}
     # The labels of a frame set depend on those before it, which may ask for the same ones.
-    collection = chain = json_hash([LAYOUT, campaign.name, campaign.seed, campaign.validation.fraction])
+    collection = chain = json_hash(
+        [LAYOUT, campaign.name, campaign.seed, campaign.validation.fraction, campaign.labeling.energy_window_eV]
+    )
     parts: list[Part] = []
     complete = True
     for frameset in framesets:
@@ -68,7 +81,11 @@ def dataset(store: Store, campaign: Campaign, iteration: int) -> Dataset:
         parts.append(part)
     if not complete:
         store.label_cache.trim()
-    return Dataset(Labels([part.train for part in parts]), Labels([part.held_out for part in parts]))
+    return Dataset(
+        Labels([part.train for part in parts]),
+        Labels([part.held_out for part in parts]),
+        sum(part.left_out for part in parts),
+    )
 
 
 def _identity(chain: str, keys: bytes, changed: Mapping[bytes, int | None]) -> str:
@@ -83,11 +100,12 @@ def _kept(store: Store, collection: str, chain: str, changed: Mapping[bytes, int
     if data is None:
         return None
     end = data.index(b"\n") + 1
-    identity, _, keys = data[:end].partition(b" ")
+    identity, window, keys = data[:end].split(b" ", maxsplit=2)
     if identity.decode() != _identity(chain, keys, changed):
         return None
     train, end = LabelBlock.from_bytes(data, len(aligned(data[:end])))
-    part = Part(keys, train, LabelBlock.from_bytes(data, end)[0])
+    left_out, lowest = json.loads(window)
+    part = Part(keys, left_out, lowest, train, LabelBlock.from_bytes(data, end)[0])
     part.lies_in(store.label_cache, collection, identity.decode())
     return part
 
@@ -106,20 +124,45 @@ def _make(
     ranked = sorted(own, key=lambda key: derive_seed(campaign.seed, place, "validation", key))
     chosen = set(ranked[: round(campaign.validation.fraction * len(own))])
     good = _named(store, whole, {key: label for key, (label, _) in found.items() if key not in seen})
+    lowest = _lowest(good, earlier[-1].lowest if earlier else {})
+    window = campaign.labeling.energy_window_eV
+    inside = [x for x in good if window is None or (x.energy or 0.0) - lowest[surface(x.frame)] <= window]
     part = Part(
         " ".join(keys).encode(),
-        LabelBlock.of([label for label in good if label.key not in chosen]),
-        LabelBlock.of([label for label in good if label.key in chosen]),
+        len(good) - len(inside),
+        lowest,
+        LabelBlock.of([label for label in inside if label.key not in chosen]),
+        LabelBlock.of([label for label in inside if label.key in chosen]),
     )
     if len(found) < len(keys):
         return part  # a label that is missing will be there one day, which nothing would tell
     # From what was read just now: a label may have changed since anybody looked.
     changed = {key.encode(): revision for key, (_, revision) in found.items() if revision != FIRST_REVISION}
     identity = _identity(chain, part.keys, changed)
-    header = aligned(identity.encode() + b" " + part.keys + b"\n")
+    header = aligned(f"{identity} {_plain([part.left_out, lowest])} ".encode() + part.keys + b"\n")
     store.label_cache.put(chain, b"".join([header, part.train.to_bytes(), part.held_out.to_bytes()]))
     part.lies_in(store.label_cache, collection, identity)
     return part
+
+
+def _lowest(labels: Sequence[Label], before: Mapping[str, float]) -> dict[str, float]:
+    """The lowest energy on each surface, of labels and of what was known before."""
+    lowest = dict(before)
+    for label in labels:
+        name = surface(label.frame)
+        lowest[name] = min(float(label.energy or 0.0), lowest.get(name, np.inf))
+    return lowest
+
+
+def surface(frame: Atoms) -> str:
+    """The potential energy surface that a frame lies on: its atoms in whatever order, charge and spin."""
+    charge, spin = (int(frame.info.get(name, 0)) for name in ("charge", "spin"))
+    return f"{Atoms(np.sort(frame.numbers)).symbols}_{charge}_{spin}"
+
+
+def _plain(values: Any) -> str:
+    """JSON without a blank."""
+    return json.dumps(values, separators=(",", ":"))
 
 
 def reference_labels(store: Store, campaign_id: str, role: str) -> list[Label]:

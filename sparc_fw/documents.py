@@ -93,10 +93,16 @@ class Dataset:
 
     Lists, or `sparc_fw.label_arrays.Labels`, which has the same labels as arrays; the functions of that module take
     either.
+
+    Attributes
+    ----------
+    left_out : int
+        Good labels that are in neither, because their energy is too high.
     """
 
     train: Sequence[Label]
     validation: Sequence[Label]
+    left_out: int = 0
 
 
 @dataclass
@@ -266,10 +272,13 @@ class Report:
         along the scan, eV, or None).
     best : int
         Member with the least validation force error.
+    left_out : int
+        Good labels that were not trained on, because their energy is too high.
     """
 
     campaign_id: str
     iteration: int
     members: list[dict[str, Any]]
     best: int
+    left_out: int = 0
     seconds: float = 0.0

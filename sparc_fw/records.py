@@ -160,6 +160,9 @@ def selection_from_record(record: MongoDocument, data: bytes) -> Selection:
     return Selection(frames=frames, picks=picks, window=(low, high), **plain)
 
 
+REPORT_FIELDS = ("campaign_id", "iteration", "members", "best", "left_out", "seconds")
+
+
 def report_from_record(record: MongoDocument) -> Report:
     """A report from its document."""
-    return Report(**{name: record[name] for name in ("campaign_id", "iteration", "members", "best", "seconds")})
+    return Report(**{name: record[name] for name in REPORT_FIELDS})

@@ -35,6 +35,10 @@ def loss_sentences(status: dict[str, Any]) -> list[str]:
     if last["labels_failed"]:
         total = last["labels"] + last["labels_failed"]
         found.append(f"{last['labels_failed']} labels failed of {total} ({counted(last['label_failures'])})")
+    if last.get("labels_left_out"):
+        found.append(
+            f"{last['labels_left_out']} good labels were not trained on: they lie above 'labeling.energy_window_eV'"
+        )
     for row in status["iterations"]:
         dropped = {reason: number for reason, number in row["frames_dropped"].items() if number}
         if dropped:

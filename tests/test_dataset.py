@@ -18,8 +18,8 @@ from fireworks import LaunchPad
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sparc_fw.campaign import Campaign
-from sparc_fw.dataset import dataset, training_labels
+from sparc_fw.campaign import Campaign, Labeling
+from sparc_fw.dataset import dataset, surface, training_labels
 from sparc_fw.documents import FROM_FILE, Dataset, Label
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.train import TrainTask
@@ -302,6 +302,38 @@ def test_blocks_are_bytes_and_back() -> None:
         assert after.frame.info == before.frame.info
         np.testing.assert_array_equal(after.forces, before.forces)
         np.testing.assert_array_equal(after.stress, before.stress)
+
+
+def test_labels_far_up_are_kept_but_not_trained_on(store: Store, load: Loader) -> None:
+    loaded = load(name="window", labeling={"energy_window_eV": 1.0}, validation={"fraction": 0.3})
+    store.add_campaign(loaded.campaign, loaded.files)
+    history = History(store, loaded.campaign, "w")
+    history.arrive(0)
+    for seed in range(4):
+        history.begin(seed)
+        history.arrive(seed)
+    lowest: dict[str, float] = {}
+    inside: set[str] = set()
+    good = 0
+    for part in training_labels(store, "window", LAST):
+        for label in part:
+            formula = label.frame.get_chemical_formula()
+            assert label.energy is not None
+            lowest[formula] = min(label.energy, lowest.get(formula, np.inf))
+        inside |= {x.key for x in part if (x.energy or 0.0) - lowest[x.frame.get_chemical_formula()] <= 1.0}
+        good += len(part)
+    assert 3 < len(inside) < good - 3
+    for _ in range(2):  # made anew, and from the files
+        data = dataset(store, loaded.campaign, LAST)
+        assert {label.key for label in [*data.train, *data.validation]} == inside
+        assert data.left_out == good - len(inside)
+    wider = loaded.campaign.model_copy(update={"labeling": Labeling(energy_window_eV=100.0)})
+    assert dataset(store, wider, LAST).left_out == 0
+
+
+def test_charged_molecules_have_a_lowest_energy_of_their_own() -> None:
+    frames = [Atoms("H2O", info={"charge": charge, "spin": spin}) for charge, spin in ((0, 0), (1, 1), (0, 2))]
+    assert [surface(frame) for frame in [*frames, Atoms("OHH")]] == ["H2O_0_0", "H2O_1_1", "H2O_0_2", "H2O_0_0"]
 
 
 @pytest.mark.parametrize(("settings_hash", "code", "refused"), [("other", "numpy", True), ("", FROM_FILE, False)])

@@ -42,6 +42,7 @@ class ValidateTask(CampaignTask):
             iteration=self.iteration,
             members=members,
             best=_best(members),
+            left_out=data.left_out,
             seconds=time.time() - self.started,
         )
         self.store.save_report(report)
