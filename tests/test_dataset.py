@@ -115,7 +115,9 @@ STEPS = ("begin", "begin", "arrive", "bring", "mend", "drop", "prepare", "prepar
 
 
 def written(data: Dataset, directory: Path) -> dict[str, bytes]:
-    """All that DeePMD-kit would read, by file."""
+    """All that DeePMD-kit would read, by file; nothing where no label is left to train on."""
+    if not data.train:
+        return {}
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
     small_potential().prepare(data, 1, directory)
