@@ -213,7 +213,7 @@ class RandomWalkExplorer(Explorer[RandomWalkOptions]):
 
     Options = RandomWalkOptions
 
-    def explore(self, replica: Replica) -> Trajectory:
+    def explore(self, replica: Replica) -> list[Trajectory]:
         """Walk."""
         time.sleep(self.options.seconds)
         start = replica.start
@@ -223,7 +223,7 @@ class RandomWalkExplorer(Explorer[RandomWalkOptions]):
         rng = np.random.default_rng(replica.seed)
         steps = rng.normal(scale=self.options.step_A, size=(frames, len(start), 3))
         steps[0] = 0.0
-        return Trajectory(
+        trajectory = Trajectory(
             numbers=start.numbers,
             positions=start.positions + np.cumsum(steps, axis=0),
             cells=np.repeat(start.cell.array[None], frames, axis=0),
@@ -234,3 +234,4 @@ class RandomWalkExplorer(Explorer[RandomWalkOptions]):
             ended="completed" if not self.options.explode else "chosen to end half-way",
             seconds=self.options.seconds,
         )
+        return [trajectory]

@@ -39,7 +39,7 @@ class ASEExplorer(Explorer[ASEOptions]):
         if self.options.confine is not None:
             self.options.confine.check("explorer: confine", len(structure))
 
-    def explore(self, replica: Replica) -> Trajectory:
+    def explore(self, replica: Replica) -> list[Trajectory]:
         """Run one replica with the first model of the committee; a run of n steps computes forces n + 1 times."""
         started = time.perf_counter()
         run = plan(self.options, replica)
@@ -65,7 +65,7 @@ class ASEExplorer(Explorer[ASEOptions]):
             step += 1
             ended = self._trouble(atoms, forces, closest=step % run.every == 0)
         steps, positions, temperatures, potentials, kinetics = (np.array(column) for column in zip(*kept, strict=True))
-        return Trajectory(
+        trajectory = Trajectory(
             numbers=start.numbers.copy(),
             positions=positions,
             cells=np.repeat(start.cell.array[None], len(kept), axis=0),
@@ -82,6 +82,7 @@ class ASEExplorer(Explorer[ASEOptions]):
                 "total_energy_eV": potentials + kinetics,
             },
         )
+        return [trajectory]
 
     def _dynamics(self, atoms: Atoms, kelvin: float, rng: np.random.Generator) -> MolecularDynamics:
         """Give atoms velocities and an integrator; nothing moves or, as a molecule, turns as a whole."""

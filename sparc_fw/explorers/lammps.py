@@ -113,7 +113,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         if done.returncode != 0 or words:
             raise InputError(f"explorer.colvars: LAMMPS refuses it: {'; '.join(words) or last_lines(done.stdout, 5)}")
 
-    def explore(self, replica: Replica) -> Trajectory:
+    def explore(self, replica: Replica) -> list[Trajectory]:
         """Run one replica with the first model of the committee."""
         started = time.perf_counter()
         executable, variables = lammps_command(self.settings.lmp_command)
@@ -141,7 +141,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         trajectory = until_apart(self._collect(start, run, directory, status), self.options.within_A)
         trajectory.seconds = time.perf_counter() - started
         progress(trajectory.steps, run.steps)
-        return trajectory
+        return [trajectory]
 
     def input_lines(self, start: Atoms, pair: Sequence[str], run: Plan, seed: int) -> list[str]:
         """The LAMMPS input, units metal (ps, Å, eV, K, u)."""

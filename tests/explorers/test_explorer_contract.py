@@ -47,9 +47,9 @@ def explore(make: Make, models: list[Path], tmp_path: Path) -> Callable[..., Tra
         explorer = make(**({"duration_ps": [0.1], "timestep_fs": 0.5, "frame_every_fs": 5.0} | options))
         start = ammonia_borane()
         explorer.check(start)
-        return explorer.explore(
-            Replica(start, small_potential(), models, iteration, replica, seed, folder, ignore_progress)
-        )
+        place = Replica(start, small_potential(), models, iteration, replica, seed, folder, ignore_progress)
+        [trajectory] = explorer.explore(place)
+        return trajectory
 
     return run
 

@@ -271,9 +271,8 @@ def test_several_explorers_and_systems_side_by_side(
         "trimer 000 explore replica 3 random_walk cation",
     ]
     explored = [store.exploration("trimer", 0, replica) for replica in range(4)]
-    found = [
-        (e.explorer, e.planned_ps, e.trajectory.info["system"], e.trajectory.info["charge"]) for e in explored if e
-    ]
+    info = [(e, e.trajectories[0].info) for e in explored if e]
+    found = [(e.explorer, e.planned_ps, seen["system"], seen["charge"]) for e, seen in info]
     assert found == [
         ("short", 0.5, "h3", 0),
         ("short", 0.5, "h3", 0),
