@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import Calculator, all_changes
 from pydantic import Field
 from typing_extensions import Self
 
@@ -148,6 +148,25 @@ class _BlurredMorse(Evaluator):
         return energies, forces + self.values["blur"] * np.sin(positions + phase)
 
 
+class _BlurredMorseCalculator(Calculator):
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        super().__init__()
+        self.evaluator = evaluator
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Evaluate one frame."""
+        super().calculate(atoms, properties, system_changes)
+        energies, forces = self.evaluator.evaluate(self.atoms.numbers, self.atoms.positions[None], None)
+        self.results = {"energy": float(energies[0]), "forces": forces[0]}
+
+
 class BlurredMorsePotential(Potential[BlurredMorseOptions]):
     """Knows the truth but for an error that falls with the number of labels and differs between members."""
 
@@ -188,12 +207,12 @@ class BlurredMorsePotential(Potential[BlurredMorseOptions]):
         return _BlurredMorse(model)
 
     def calculator(self, model: Path) -> Calculator:
-        """There is none."""
-        raise NotImplementedError("the blurred Morse potential is for the random walk only")
+        """The model as ASE sees it."""
+        return _BlurredMorseCalculator(self.load(model))
 
     def lammps_lines(self, model: Path, elements: Sequence[str]) -> list[str]:
         """There are none."""
-        raise NotImplementedError("the blurred Morse potential is for the random walk only")
+        raise NotImplementedError("the blurred Morse potential is not for LAMMPS")
 
 
 class RandomWalkOptions(TimedOptions):

@@ -247,6 +247,32 @@ def test_a_run_that_dies_early_is_not_converged(store: Store, launchpad: LaunchP
     assert "50 % of the time was survived" in status["sentence"]
 
 
+def test_phases_with_other_atoms_are_explored_judged_and_labelled(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work, tmp_path: Path
+) -> None:
+    files = [{"kind": "file", "path": "dimer.xyz"}, {"kind": "file", "path": "trimer.xyz"}]
+    run = {"kind": "nvt", "duration_ps": 0.2, "timestep_fs": 0.5, "temperature_K": 2000.0}
+    earlier = {"kind": "end", "phase": "first", "iteration": "last", "otherwise": files[0]}
+    phases = [
+        {"name": "first", "geometry": files[1], "run": [run], "sampling": {"frames": 15}},
+        {"name": "second", "geometry": earlier, "run": [run], "sampling": {"frames": 15}},
+    ]
+    Atoms("H2", [(0, 0, 0), (1.5, 0, 0)]).write(tmp_path / "dimer.xyz")
+    explorer = {"kind": "phases", "phases": phases, "max_force": 1000.0}
+    submit(store, launchpad, load(explorer=explorer, test=None, budget={"labels": 60, "iterations": 2}))
+    work()
+    explored = [store.exploration("trimer", iteration, 0) for iteration in (0, 1)]
+    seen = [[(t.name, len(t.numbers), len(t), t.ended) for t in e.trajectories] for e in explored if e]
+    assert seen[0] == [("first", 3, 15, "completed"), ("second", 2, 15, "completed")]
+    # In the next iteration the second phase goes on from where the first one ended.
+    assert seen[1] == [("first", 3, 15, "completed"), ("second", 3, 15, "completed")]
+    selection = store.selection("trimer", 0)
+    assert selection is not None
+    assert selection.counts["frames"] == 30
+    assert {len(frame) for frame in selection.picks} == {2, 3}
+    assert "all of 0.4 ps survived" in campaign_status(store, launchpad, "trimer")["iterations"][0]["sentence"]
+
+
 def test_several_explorers_and_systems_side_by_side(
     store: Store, launchpad: LaunchPad, load: Loader, work: Work
 ) -> None:
