@@ -257,9 +257,9 @@ class PhasesOptions(ExplorerOptions):
                 if recipe.phase in known:
                     continue
                 where = f"phase {phase.name!r}: geometry: end of phase {recipe.phase!r}"
-                if recipe.phase in names:
-                    raise ValueError(f"{where}, which runs later; expected one of {known or 'none: it is the first'}")
-                raise ValueError(f"{where}, which does not exist; expected one of {known or 'none: it is the first'}")
+                expected = f"one of {known}" if known else "another geometry: no phase runs before this one"
+                fault = "does not run before it" if recipe.phase in names else "does not exist"
+                raise ValueError(f"{where}, which {fault}; expected {expected}")
         return self
 
     def geometry(self, number: int) -> Recipe:

@@ -257,7 +257,7 @@ def test_strain_at_its_rate(along: str, entry: tuple[int, int]) -> None:
                 {"name": "a", "geometry": {"kind": "end", "phase": "b"}, "run": [nvt(0.1)]},
                 {"name": "b", "run": [nvt(1)]},
             ],
-            "phase 'a': geometry: end of phase 'b', which runs later; expected one of none",
+            "phase 'a': geometry: end of phase 'b', which does not run before it; expected another geometry",
         ),
         ([{"name": "a", "geometry": {"kind": "end", "phase": "x"}, "run": [nvt(0.1)]}], "'x', which does not exist"),
         ([{"name": "a", "run": [nvt(0.1)]}] * 2, "expected every name once"),
