@@ -17,7 +17,7 @@ from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import StageFailed
 from sparc_fw.explorers.grips import AXES, Grips
-from sparc_fw.explorers.phase_options import NPT, GripRun, Phase, PhasesOptions, Relax, Strain, TimedRun
+from sparc_fw.explorers.phase_options import NPT, GripRun, Phase, PhasesOptions, Ramp, Relax, Strain, TimedRun
 from sparc_fw.geometry.isolation import describe_isolation
 from sparc_fw.geometry.overlap import describe_overlap
 
@@ -97,7 +97,7 @@ class PhaseRun:
             for step in range(1, run.steps + 1):
                 if grips is not None:
                     grips.advance(atoms.get_forces(apply_constraint=False))
-                if run.kind == "ramp":
+                if isinstance(run, Ramp):
                     bath.set_temperature(temperature_K=run.kelvin(step))
                 bath.step()
                 self.steps += 1
