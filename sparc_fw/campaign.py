@@ -233,6 +233,7 @@ class Campaign(_Section):
         """Every file that the campaign names, as written, each once."""
         paths = [system.structure for system in self.systems if isinstance(system.structure, str)]
         paths += [source.path for source in self.sources() if isinstance(source, FileSource | LabelledSource)]
+        paths += [path for explorer in self.explorer for path in explorer.paths]
         return list(dict.fromkeys(paths))
 
     def labelled_paths(self) -> list[str]:
@@ -240,6 +241,7 @@ class Campaign(_Section):
         structures = {system.structure for system in self.systems if isinstance(system.structure, str)}
         named = [source.path for source in self.sources() if isinstance(source, LabelledSource)]
         plain = structures | {source.path for source in self.sources() if isinstance(source, FileSource)}
+        plain |= {path for explorer in self.explorer for path in explorer.paths}
         return [path for path in dict.fromkeys(named) if path not in plain]
 
     def system(self, name: str | None) -> System:

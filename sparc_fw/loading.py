@@ -225,7 +225,9 @@ def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
         for system in loaded.campaign.systems:
             if options.explores(system.name):
                 with _named(f"{key}: system {system.name!r}"):
-                    explorer.check(structure_of(loaded.campaign, loaded.files, system.name))
+                    structure = structure_of(loaded.campaign, loaded.files, system.name)
+                    explorer.check(structure)
+                    explorer.check_geometries(structure, loaded.files)
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def measure(loaded: LoadedCampaign, settings: Settings) -> Costs:
             start=sum(_drive(source, structure, settings) for source in _driven(campaign)),
             label=label.seconds,
             train=_line(TRAINING_STEPS, lambda steps: _train(campaign, dataset, int(steps), model, settings)),
-            explore=[_exploration(campaign, options, structure, model, settings) for options in campaign.explorer],
+            explore=[_exploration(loaded, options, structure, model, settings) for options in campaign.explorer],
         )
 
 
@@ -170,7 +170,7 @@ def _replicas(campaign: Campaign) -> list[tuple[ExplorerOptions, int]]:
 
 
 def _exploration(
-    campaign: Campaign, options: ExplorerOptions, structure: Atoms, model: Path, settings: Settings
+    loaded: LoadedCampaign, options: ExplorerOptions, structure: Atoms, model: Path, settings: Settings
 ) -> tuple[float, float]:
     """Seconds that a replica takes to start, and seconds per ps."""
 
@@ -178,13 +178,14 @@ def _exploration(
         with tempfile.TemporaryDirectory() as folder:
             replica = Replica(
                 start=structure,
-                potential=_backend("potential", campaign.potential, settings),
+                potential=_backend("potential", loaded.campaign.potential, settings),
                 models=sorted(model.parent.glob("model.*")),
                 iteration=0,
                 number=0,
                 seed=1,
                 directory=Path(folder),
                 progress=lambda done, total: None,
+                files=loaded.files,
             )
             _backend("explorer", options.lasting(ps), settings).explore(replica)
 

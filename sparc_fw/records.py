@@ -73,47 +73,66 @@ def label_from_record(record: MongoDocument) -> Label:
     )
 
 
+PLAIN_EXPLORATION_FIELDS = (
+    "campaign_id",
+    "iteration",
+    "replica",
+    "explorer",
+    "planned_ps",
+    "seed",
+    "seconds_deviation",
+)
+PLAIN_TRAJECTORY_FIELDS = ("name", "info", "steps", "ended", "seconds", "lasted_fs")
+TRAJECTORY_ARRAYS = ("numbers", "positions", "cells", "times")
+
+
 def exploration_to_record(exploration: Exploration) -> tuple[MongoDocument, bytes]:
     """An exploration as a small document and its arrays."""
-    trajectory = exploration.trajectory
-    names = ("numbers", "positions", "cells", "times")
-    arrays: dict[str, np.ndarray] = {name: getattr(trajectory, name) for name in names}
-    arrays["deviation"] = exploration.deviation
-    arrays |= {f"series:{name}": values for name, values in trajectory.series.items()}
-    record = {
-        "campaign_id": exploration.campaign_id,
-        "iteration": exploration.iteration,
-        "replica": exploration.replica,
-        "explorer": exploration.explorer,
-        "planned_ps": exploration.planned_ps,
-        "seed": exploration.seed,
-        "seconds_deviation": exploration.seconds_deviation,
-        "seconds": trajectory.seconds,
-        "steps": trajectory.steps,
-        "ended": trajectory.ended,
-        "frames": len(trajectory),
-        "pbc": [bool(flag) for flag in trajectory.pbc],
-        "info": trajectory.info,
-    }
+    arrays = {"deviation": exploration.deviation}
+    parts = []
+    for number, trajectory in enumerate(exploration.trajectories):
+        part, its_arrays = _trajectory_to_record(trajectory)
+        parts.append(part)
+        arrays |= {f"{number}:{name}": values for name, values in its_arrays.items()}
+    record = {name: getattr(exploration, name) for name in PLAIN_EXPLORATION_FIELDS}
+    record |= {"frames": len(exploration), "steps": exploration.steps, "ended": exploration.ended, "parts": parts}
     return record, pack_arrays(arrays)
 
 
 def exploration_from_record(record: MongoDocument, data: bytes) -> Exploration:
     """The inverse of `exploration_to_record`."""
+    by_part: list[dict[str, np.ndarray]] = [{} for _ in record["parts"]]
     arrays = unpack_arrays(data)
-    pbc = record["pbc"]
-    trajectory = Trajectory(
-        **{name: arrays[name] for name in ("numbers", "positions", "cells", "times")},
-        pbc=(pbc[0], pbc[1], pbc[2]),
-        info=record["info"],
-        steps=record["steps"],
-        ended=record["ended"],
-        seconds=record["seconds"],
-        series={name.removeprefix("series:"): values for name, values in arrays.items() if name.startswith("series:")},
+    for key, values in arrays.items():
+        number, separator, name = key.partition(":")
+        if separator:
+            by_part[int(number)][name] = values
+    return Exploration(
+        trajectories=[_trajectory_from_record(*part) for part in zip(record["parts"], by_part, strict=True)],
+        deviation=arrays["deviation"],
+        **{name: record[name] for name in PLAIN_EXPLORATION_FIELDS},
     )
-    names = ("campaign_id", "iteration", "replica", "explorer", "planned_ps", "seed", "seconds_deviation")
-    plain = {name: record[name] for name in names}
-    return Exploration(trajectory=trajectory, deviation=arrays["deviation"], **plain)
+
+
+def _trajectory_to_record(trajectory: Trajectory) -> tuple[MongoDocument, dict[str, np.ndarray]]:
+    arrays: dict[str, np.ndarray] = {name: getattr(trajectory, name) for name in TRAJECTORY_ARRAYS}
+    arrays |= {f"series:{name}": values for name, values in trajectory.series.items()}
+    if trajectory.end is not None:
+        arrays["end"] = np.frombuffer(pack_frames([trajectory.end]), dtype=np.uint8)
+    record: dict[str, Any] = {name: getattr(trajectory, name) for name in PLAIN_TRAJECTORY_FIELDS}
+    record["pbc"] = [bool(flag) for flag in trajectory.pbc]
+    return record, arrays
+
+
+def _trajectory_from_record(record: MongoDocument, arrays: dict[str, np.ndarray]) -> Trajectory:
+    plain: dict[str, Any] = {name: record[name] for name in PLAIN_TRAJECTORY_FIELDS}
+    plain |= {name: arrays[name] for name in TRAJECTORY_ARRAYS}
+    return Trajectory(
+        **plain,
+        pbc=(record["pbc"][0], record["pbc"][1], record["pbc"][2]),
+        series={name.removeprefix("series:"): values for name, values in arrays.items() if name.startswith("series:")},
+        end=unpack_frames(arrays["end"].tobytes())[0] if "end" in arrays else None,
+    )
 
 
 PLAIN_SELECTION_FIELDS = (

@@ -34,6 +34,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     "explorer": {
         "lammps": "sparc_fw.explorers.lammps:LAMMPSExplorer",
         "ase_md": "sparc_fw.explorers.ase_md:ASEExplorer",
+        "phases": "sparc_fw.explorers.phases:PhasesExplorer",
     },
     "selector": {
         "trust_window": "sparc_fw.selectors.trust_window:TrustWindow",

@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     ase_calculators: dict[str, dict[str, Any]] = {}
     """What ASE calculators need on this machine, by the name that campaigns use: ``{mopac: {command: …}}``, or
     ``{orca: {profile: "ase.calculators.orca:OrcaProfile", command: …}}``."""
+    packmol_command: str = "packmol"
+    """Packmol's executable, with which mixtures are packed."""
     threads: int = Field(1, ge=1)
     """Threads of one label, training or run; 1 repeats to the bit."""
     processes: int = Field(1, ge=1)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import Calculator, all_changes
 from pydantic import Field
 from typing_extensions import Self
 
@@ -150,6 +150,25 @@ class _BlurredMorse(Evaluator):
         return energies, forces + self.values["blur"] * np.sin(positions + phase)
 
 
+class _BlurredMorseCalculator(Calculator):
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        super().__init__()
+        self.evaluator = evaluator
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Evaluate one frame."""
+        super().calculate(atoms, properties, system_changes)
+        energies, forces = self.evaluator.evaluate(self.atoms.numbers, self.atoms.positions[None], None)
+        self.results = {"energy": float(energies[0]), "forces": forces[0]}
+
+
 class BlurredMorsePotential(Potential[BlurredMorseOptions]):
     """Knows the truth but for an error that falls with the number of labels and differs between members."""
 
@@ -190,12 +209,12 @@ class BlurredMorsePotential(Potential[BlurredMorseOptions]):
         return _BlurredMorse(model)
 
     def calculator(self, model: Path) -> Calculator:
-        """There is none."""
-        raise NotImplementedError("the blurred Morse potential is for the random walk only")
+        """The model as ASE sees it."""
+        return _BlurredMorseCalculator(self.load(model))
 
     def lammps_lines(self, model: Path, elements: Sequence[str]) -> list[str]:
         """There are none."""
-        raise NotImplementedError("the blurred Morse potential is for the random walk only")
+        raise NotImplementedError("the blurred Morse potential is not for LAMMPS")
 
 
 class RandomWalkOptions(TimedOptions):
@@ -215,7 +234,7 @@ class RandomWalkExplorer(Explorer[RandomWalkOptions]):
 
     Options = RandomWalkOptions
 
-    def explore(self, replica: Replica) -> Trajectory:
+    def explore(self, replica: Replica) -> list[Trajectory]:
         """Walk."""
         time.sleep(self.options.seconds)
         start = replica.start
@@ -225,7 +244,7 @@ class RandomWalkExplorer(Explorer[RandomWalkOptions]):
         rng = np.random.default_rng(replica.seed)
         steps = rng.normal(scale=self.options.step_A, size=(frames, len(start), 3))
         steps[0] = 0.0
-        return Trajectory(
+        trajectory = Trajectory(
             numbers=start.numbers,
             positions=start.positions + np.cumsum(steps, axis=0),
             cells=np.repeat(start.cell.array[None], frames, axis=0),
@@ -236,3 +255,4 @@ class RandomWalkExplorer(Explorer[RandomWalkOptions]):
             ended="completed" if not self.options.explode else "chosen to end half-way",
             seconds=self.options.seconds,
         )
+        return [trajectory]

@@ -71,15 +71,20 @@ def _place(location: Sequence[str | int], values: Any) -> Place:
     """The path of keys as the user wrote them: pydantic's own also has the kind of each union on the way."""
     place: list[str | int] = []
     here = values
+    kind_passed = False
     for count, step in enumerate(location, start=1):
         last = count == len(location)
-        if isinstance(here, dict) and step == here.get("kind") and (not last or step not in here):
+        of_kind = isinstance(here, dict) and step == here.get("kind") and (not last or step not in here)
+        # Once only: a key may be called like the kind that it belongs to.
+        if of_kind and not kind_passed:
+            kind_passed = True
             continue
         if isinstance(here, dict) and isinstance(step, int):
             continue  # one entry that stands without the list around it
         place.append(step)
         inside = (isinstance(here, dict) and step in here) or (isinstance(here, list) and isinstance(step, int))
         here = here[step] if inside else None
+        kind_passed = False
     return tuple(place)
 
 

@@ -70,6 +70,7 @@ def test_files_are_relative_to_the_campaign_file(values: dict[str, Any]) -> None
     assert load_campaign(folder / "c.yaml").files.paths == ["nh3bh3.xyz"]
 
 
+MIX: dict[str, Any] = {"name": "a", "run": [{"kind": "nvt", "duration_ps": 1.0}]}
 BAD = {
     "misspelt key at the top": (set_at("comittee")(4), ["c.yaml, line", "comittee: no such key", "'committee'"]),
     "misspelt key of a backend": (
@@ -83,6 +84,20 @@ BAD = {
     "misspelt key of the second explorer": (
         set_at("explorer")([{"kind": "ase_md"}, {"kind": "ase_md", "name": "b", "timestep": 0.5}]),
         ["explorer[1].timestep: no such key", "'timestep_fs'"],
+    ),
+    "misspelt key of a geometry": (
+        set_at("explorer")({"kind": "phases", "phases": [MIX | {"geometry": {"kind": "bulk", "name": "C", "a": 3.6}}]}),
+        ["explorer.phases[0].geometry.a: no such key", "a_A, c_A"],
+    ),
+    "misspelt key of a run": (
+        set_at("explorer")([{"kind": "phases", "phases": [MIX | {"run": [{"kind": "nvt", "duration": 1.0}]}]}]),
+        ["explorer[0].phases[0].run[0].duration: no such key", "'duration_ps'"],
+    ),
+    "phase that refers to a later one": (
+        set_at("explorer")(
+            {"kind": "phases", "phases": [MIX | {"geometry": {"kind": "end", "phase": "b"}}, MIX | {"name": "b"}]}
+        ),
+        ["explorer.phases: phase 'a': geometry: end of phase 'b', which does not run before it", "expected another"],
     ),
     "two explorers of one name": (
         set_at("explorer")([{"kind": "ase_md"}] * 2),
@@ -213,3 +228,10 @@ def test_colvars_from_a_file(tmp_path: Path) -> None:
     campaign["explorer"]["colvars_file"] = "nowhere.in"
     with pytest.raises(InputError, match=r"explorer.colvars_file: .*nowhere.in cannot be read"):
         parse_campaign(campaign, tmp_path)
+
+
+def test_template_of_phases_can_run() -> None:
+    loaded = load_campaign(Path(__file__).parents[1] / "fw_templates/campaigns/diamond_melt_quench.yaml")
+    check_campaign(loaded, load_settings())
+    assert len(loaded.files.frames("diamond.extxyz")[0]) == 64
+    assert loaded.campaign.explorer[0].planned_ps(0) == 8.0

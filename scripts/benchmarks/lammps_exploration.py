@@ -84,7 +84,7 @@ def main(model: Path) -> None:
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
             library, hand = Path(one), Path(two)
             started = time.perf_counter()
-            found = explorer.explore(
+            [found] = explorer.explore(
                 Replica(ammonia_borane(), potential, [model], 0, 0, 1, library, lambda done, total: None)
             )
             wall["library"].append(time.perf_counter() - started)

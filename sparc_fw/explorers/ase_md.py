@@ -129,7 +129,7 @@ class ASEExplorer(Explorer[ASEOptions]):
         text = plumed_text(self.options.bias, self.options.timestep_fs, replica, every) or self.options.plumed
         return input_lines(text)
 
-    def explore(self, replica: Replica) -> Trajectory:
+    def explore(self, replica: Replica) -> list[Trajectory]:
         """Run one replica with the first model of the committee; a run of n steps computes forces n + 1 times."""
         started = time.perf_counter()
         run = plan(self.options, replica)
@@ -147,7 +147,7 @@ class ASEExplorer(Explorer[ASEOptions]):
             # PLUMED writes the end of its files when it is let go.
             atoms.calc = None
         trajectory = self._trajectory(replica, record, step, ended, lines, started)
-        return until_out_of_bounds(trajectory, self.options.distances, self.options.energy_window_eV)
+        return [until_out_of_bounds(trajectory, self.options.distances, self.options.energy_window_eV)]
 
     def _calculator(self, replica: Replica) -> Calculator:
         driver = self.options.driver

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import Trajectory
+from sparc_fw.geometry.files import Files
 from sparc_fw.potentials.base import Potential, Progress
 
 Positive = Annotated[float, Field(gt=0)]
@@ -75,6 +76,16 @@ class ExplorerOptions(Options):
         """Time that a replica simulates, ps; 0 for what is no dynamics."""
         return 0.0
 
+    @property
+    def paths(self) -> list[str]:
+        """The files of structures that the options name, as written."""
+        return []
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a replica begins from where its parts ended in the iteration before."""
+        return False
+
     def lasting(self, ps: float) -> Self:
         """The same with replicas of another length, to find out what a picosecond costs."""
         return self
@@ -122,6 +133,10 @@ class Replica:
         Empty; what the engine writes goes there.
     progress : callable
         Told (done, total) along the way.
+    files : Files
+        The frames of every file that the campaign names.
+    earlier : mapping of str to Atoms
+        Where the parts of this replica's run ended in the iteration before, by name, where the options look back.
     """
 
     start: Atoms
@@ -132,14 +147,16 @@ class Replica:
     seed: int
     directory: Path
     progress: Progress
+    files: Files = field(default_factory=lambda: Files({}))
+    earlier: Mapping[str, Atoms] = field(default_factory=dict)
 
 
 class Explorer(Backend[ExplorerOptionsType]):
     """Looks for configurations with a trained potential."""
 
     @abstractmethod
-    def explore(self, replica: Replica) -> Trajectory:
-        """Run one replica.
+    def explore(self, replica: Replica) -> list[Trajectory]:
+        """Run one replica; usually gives one trajectory, several where the atoms change along the way.
 
         A run that blows up is not an error: the trajectory up to there comes back, and ``ended`` says why.
 
@@ -151,6 +168,9 @@ class Explorer(Backend[ExplorerOptionsType]):
 
     def check(self, structure: Atoms) -> None:
         """Raise `InputError` where the options cannot fit a structure (an atom that does not exist, …)."""
+
+    def check_geometries(self, structure: Atoms, files: Files) -> None:
+        """Raise `InputError` where structures that the explorer builds itself cannot be built."""
 
 
 def by_place(values: Sequence[float], place: int) -> float:

@@ -135,7 +135,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         if done.returncode != 0 or words:
             raise InputError(f"explorer.colvars: LAMMPS refuses it: {'; '.join(words) or last_lines(done.stdout, 5)}")
 
-    def explore(self, replica: Replica) -> Trajectory:
+    def explore(self, replica: Replica) -> list[Trajectory]:
         """Run one replica with the first model of the committee."""
         started = time.perf_counter()
         executable, variables = lammps_command(self.settings.lmp_command)
@@ -170,7 +170,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         trajectory = self._ended_in_time(self._collect(start, run, directory, status))
         trajectory.seconds = time.perf_counter() - started
         progress(trajectory.steps, run.steps)
-        return trajectory
+        return [trajectory]
 
     def _pair(self, replica: Replica) -> list[str]:
         elements, stop = elements_in(replica.start), self.options.stop

@@ -32,10 +32,8 @@ class ExploreTask(CampaignTask):
         if known is None:
             known = self._explore(replica)
             self.store.save_exploration(known)
-            self.save_stage("explore", replica, steps=known.trajectory.steps)
-        return FWAction(
-            stored_data={"replica": replica, "frames": len(known.trajectory), "ended": known.trajectory.ended}
-        )
+            self.save_stage("explore", replica, steps=known.steps)
+        return FWAction(stored_data={"replica": replica, "frames": len(known), "ended": known.ended})
 
     def _explore(self, replica: int) -> Exploration:
         models = [
@@ -45,7 +43,7 @@ class ExploreTask(CampaignTask):
         seed = derive_seed(self.campaign.seed, self.iteration, "explore", replica)
         options = self.campaign.explorer[int(self.spec["explorer"])].at(self.iteration)
         explorer: Explorer[Any] = make_backend("explorer", options, self.settings)
-        trajectory = explorer.explore(
+        trajectories = explorer.explore(
             Replica(
                 start=self._start(options, seed),
                 potential=self.potential,
@@ -55,21 +53,31 @@ class ExploreTask(CampaignTask):
                 seed=seed,
                 directory=Path.cwd(),
                 progress=self.progress_reporter("explore", replica),
+                files=self.store.campaign_files(self.campaign_id),
+                earlier=self._earlier(replica) if options.looks_back else {},
             )
         )
         clock = time.perf_counter()
-        deviation = force_deviation([self.potential.load(model) for model in models], trajectory)
+        members = [self.potential.load(model) for model in models]
+        deviation = np.concatenate([force_deviation(members, trajectory) for trajectory in trajectories])
         return Exploration(
             campaign_id=self.campaign_id,
             iteration=self.iteration,
             replica=replica,
             explorer=options.title,
-            trajectory=trajectory,
+            trajectories=trajectories,
             deviation=deviation,
             planned_ps=options.planned_ps(self.iteration),
             seed=seed,
             seconds_deviation=time.perf_counter() - clock,
         )
+
+    def _earlier(self, replica: int) -> dict[str, Atoms]:
+        """Where the parts of this replica's run ended in the iteration before, by name."""
+        known = self.store.exploration(self.campaign_id, self.iteration - 1, replica)
+        if known is None:
+            return {}
+        return {trajectory.name: trajectory.end for trajectory in known.trajectories if trajectory.end is not None}
 
     def _start(self, options: ExplorerOptions, seed: int) -> Atoms:
         """The frame that this replica begins from, as `ExplorerOptions.starts` says."""
@@ -94,6 +102,7 @@ class ExploreTask(CampaignTask):
     def _last_end(self) -> Atoms:
         """Where this replica ended in the iteration before, if it came to its end there."""
         before = self.store.exploration(self.campaign_id, self.iteration - 1, int(self.spec["replica"]))
-        if before is None or before.trajectory.ended != "completed":
+        last = before.trajectories[-1] if before is not None and before.trajectories else None
+        if last is None or last.ended != "completed":
             return self._structure()
-        return before.trajectory.frame(len(before.trajectory) - 1)
+        return last.frame(len(last) - 1)

@@ -60,7 +60,7 @@ class SelectTask(CampaignTask):
 
     def _conclude(self, choice: Choice, explorations: list[Exploration], spent: int) -> Outcome:
         planned = sum(exploration.planned_ps for exploration in explorations)
-        survived = sum(float(e.trajectory.times[-1]) / 1000 if len(e.trajectory) else 0.0 for e in explorations)
+        survived = sum(exploration.survived_ps for exploration in explorations)
         record = self.store.campaign_record(self.campaign_id)
         earlier = [r for r in self.store.selection_records(self.campaign_id) if r["iteration"] < self.iteration]
         return conclude(
@@ -81,8 +81,8 @@ class SelectTask(CampaignTask):
         deviations = np.array([frame.deviation for frame in choice.frames])
         finite = deviations[np.isfinite(deviations)]
         quantiles = {str(q): float(np.quantile(finite, q)) for q in QUANTILES} if len(finite) else {}
-        trajectories = {e.replica: e.trajectory for e in explorations}
-        picks = [trajectories[replica].frame(index) for replica, index in choice.picks]
+        by_replica = {exploration.replica: exploration for exploration in explorations}
+        picks = [by_replica[replica].frame(index) for replica, index in choice.picks]
         for frame in picks:
             frame.info["origin"] = "pick"
         return Selection(

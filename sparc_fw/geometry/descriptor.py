@@ -40,7 +40,7 @@ def pair_distances(positions: np.ndarray, cells: np.ndarray | None = None, pbc: 
     for number, cell in enumerate(distinct):
         chosen = member.ravel() == number
         found = find_mic(vectors[chosen].reshape(-1, 3), cell.reshape(3, 3), pbc)[1]
-        distances[chosen] = found.reshape(-1, len(first))
+        distances[chosen] = found.reshape(int(chosen.sum()), len(first))
     return distances
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
+from ase.neighborlist import primitive_neighbor_list
 
 from sparc_fw.geometry.descriptor import MOLECULE, Pbc, distance_blocks, pair_distances
 
 FRACTION = 0.5
 """Atoms nearer than this fraction of the sum of their covalent radii overlap."""
+
+
+MANY = 60
+"""From so many atoms on a list of neighbours is faster than all pairs."""
 
 
 def shortest_allowed(numbers: np.ndarray, fraction: float = FRACTION) -> np.ndarray:
@@ -52,16 +57,38 @@ def overlapping(
 
 def describe_overlap(frame: Atoms, fraction: float = FRACTION) -> str | None:
     """Name the worst overlapping pair of a frame; None where no atoms overlap."""
-    if len(frame) < 2:
+    contact = closest_contact(frame, fraction)
+    if contact is None:
         return None
-    limits = shortest_allowed(frame.numbers, fraction)
-    distances = pair_distances(frame.positions[None], frame.cell.array[None], tuple(frame.pbc))[0]
+    first, second, distance, limit = contact
+    names = [f"{atom} ({chemical_symbols[frame.numbers[atom]]})" for atom in (first, second)]
+    return (
+        f"atoms {names[0]} and {names[1]} are {distance:.3f} Å apart, "
+        f"expected at least {limit:.3f} Å ({fraction:g} of their covalent radii)"
+    )
+
+
+def closest_contact(frame: Atoms, fraction: float = FRACTION) -> tuple[int, int, float, float] | None:
+    """The pair of atoms that is nearest for its covalent radii, among those nearer than `fraction` of their sum.
+
+    Returns
+    -------
+    tuple of (int, int, float, float) or None
+        The two atoms, their distance and the least distance that `fraction` allows, Å; None where there is no such
+        pair.
+    """
+    if len(frame) < MANY:
+        first, second = np.triu_indices(len(frame), 1)
+        limits = shortest_allowed(frame.numbers, fraction)
+        distances = pair_distances(frame.positions[None], frame.cell.array[None], tuple(frame.pbc))[0]
+    else:
+        radii = fraction * covalent_radii[frame.numbers]
+        first, second, distances = primitive_neighbor_list(
+            "ijd", frame.pbc, frame.cell.complete().array, frame.positions, radii, max_nbins=8 * len(frame)
+        )
+        limits = radii[first] + radii[second]
     if not (distances < limits).any():
         return None
     worst = int(np.argmin(distances / limits))
-    first, second = (int(side[worst]) for side in np.triu_indices(len(frame), 1))
-    names = [f"{atom} ({chemical_symbols[frame.numbers[atom]]})" for atom in (first, second)]
-    return (
-        f"atoms {names[0]} and {names[1]} are {distances[worst]:.3f} Å apart, "
-        f"expected at least {limits[worst]:.3f} Å ({fraction:g} of their covalent radii)"
-    )
+    one, other = sorted((int(first[worst]), int(second[worst])))
+    return one, other, float(distances[worst]), float(limits[worst])

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 from pydantic import Field, model_validator
 
-from sparc_fw.documents import Exploration, FrameClass, FrameVerdict
+from sparc_fw.documents import Exploration, FrameClass, FrameVerdict, Trajectory
 from sparc_fw.geometry.descriptor import frame_distances
 from sparc_fw.geometry.overlap import overlapping
 from sparc_fw.selectors.base import Choice, Selector, SelectorOptions
@@ -26,7 +26,7 @@ class TrustWindowOptions(SelectorOptions):
     cap: int = Field(45, ge=1)
     """Most picks per iteration."""
     spacing_fs: float = Field(0.0, ge=0)
-    """Least time between two picks of one replica, fs."""
+    """Least time between two picks of one replica, fs; its parts (phases) count apart."""
     min_difference_A: float = Field(0.15, ge=0)
     """A pick differs from the other picks and from every labelled frame by at least this in one of its sorted
     interatomic distances, Å; 0 turns the comparison off."""
@@ -63,7 +63,15 @@ class TrustWindow(Selector[TrustWindowOptions]):
 
     def _judge(self, exploration: Exploration) -> list[FrameVerdict]:
         """Class of every frame; the fate of candidates is still open."""
-        trajectory, deviation = exploration.trajectory, exploration.deviation
+        verdicts: list[FrameVerdict] = []
+        for first, trajectory in exploration.parts():
+            deviation = exploration.deviation[first : first + len(trajectory)]
+            verdicts += self._judge_part(exploration.replica, first, trajectory, deviation)
+        return verdicts
+
+    def _judge_part(
+        self, replica: int, first: int, trajectory: Trajectory, deviation: np.ndarray
+    ) -> list[FrameVerdict]:
         broken = ~(np.isfinite(deviation) & np.isfinite(trajectory.positions).all(axis=(1, 2)))
         overlaps = overlapping(trajectory.numbers, trajectory.positions, trajectory.cells, trajectory.pbc)
         failed = broken | overlaps | ~(deviation <= self.options.f_hi)
@@ -80,7 +88,7 @@ class TrustWindow(Selector[TrustWindowOptions]):
                 frame_class, fate = "accurate", "accurate"
             elif value <= self.options.f_hi:
                 frame_class, fate = "candidate", "over_cap" if index < lost else "after_failure"
-            verdicts.append(FrameVerdict(exploration.replica, index, value, frame_class, fate))
+            verdicts.append(FrameVerdict(replica, first + index, value, frame_class, fate))
         return verdicts
 
     def _take(
@@ -92,21 +100,23 @@ class TrustWindow(Selector[TrustWindowOptions]):
     ) -> list[tuple[int, int]]:
         """Go through the candidates in their order and settle their fates until `limit` is reached."""
         known = _Seen(labelled) if self.options.min_difference_A > 0 else None
-        times: dict[int, list[float]] = {replica: [] for replica in explorations}
+        times: dict[tuple[int, int], list[float]] = {}
         picks: list[tuple[int, int]] = []
         for candidate in candidates:
             if len(picks) >= limit:
                 break
-            trajectory = explorations[candidate.replica].trajectory
-            now = float(trajectory.times[candidate.index])
-            if any(abs(now - taken) < self.options.spacing_fs for taken in times[candidate.replica]):
+            part, index = explorations[candidate.replica].locate(candidate.index)
+            trajectory = explorations[candidate.replica].trajectories[part]
+            now = float(trajectory.times[index])
+            taken = times.setdefault((candidate.replica, part), [])
+            if any(abs(now - time) < self.options.spacing_fs for time in taken):
                 candidate.fate = "too_close_in_time"
                 continue
-            if known is not None and not known.add(trajectory.frame(candidate.index), self.options.min_difference_A):
+            if known is not None and not known.add(trajectory.frame(index), self.options.min_difference_A):
                 candidate.fate = "too_similar"
                 continue
             candidate.fate = "pick"
-            times[candidate.replica].append(now)
+            taken.append(now)
             picks.append((candidate.replica, candidate.index))
         return picks
 

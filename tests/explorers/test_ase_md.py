@@ -42,7 +42,9 @@ class Counted(MorsePotential):
 def run(calculator: Calculator, start: Atoms | None = None, **options: object) -> Trajectory:
     explorer = ASEExplorer(ASEOptions.model_validate({"duration_ps": [0.05]} | options), Settings())
     frame = ammonia_borane() if start is None else start
-    return explorer.explore(Replica(frame, Known(calculator), [Path("none")], 0, 0, 5, Path(), ignore_progress))
+    replica = Replica(frame, Known(calculator), [Path("none")], 0, 0, 5, Path(), ignore_progress)
+    [trajectory] = explorer.explore(replica)
+    return trajectory
 
 
 @pytest.mark.parametrize("ensemble", ["nve", "langevin", "nose_hoover", "bussi"])

@@ -46,7 +46,9 @@ def lammps(folder: Path, bias: list[dict[str, Any]], number: int = 0, **more: ob
     explorer = LAMMPSExplorer(options(bias, **more), Settings())
     start = ammonia_borane()
     explorer.check(start)
-    return explorer.explore(Replica(start, Known(lines=LINES), [Path("none")], 0, number, 4, folder, ignore_progress))
+    place = Replica(start, Known(lines=LINES), [Path("none")], 0, number, 4, folder, ignore_progress)
+    [found] = explorer.explore(place)
+    return found
 
 
 def value(cv: dict[str, Any], frame: Atoms) -> float:
@@ -262,7 +264,7 @@ def test_steered_by_plumed_in_ase(tmp_path: Path) -> None:
     explorer = ASEExplorer(ASEOptions.model_validate(values), Settings())
     explorer.check(pair)
     calculator = LennardJones(epsilon=0.05, sigma=2.8, rc=12.0, smooth=False)
-    found = explorer.explore(Replica(pair, Known(calculator), [Path("none")], 0, 0, 4, tmp_path, ignore_progress))
+    [found] = explorer.explore(Replica(pair, Known(calculator), [Path("none")], 0, 0, 4, tmp_path, ignore_progress))
     assert found.ended == "completed"
     assert found.series["cv0"][-1] == pytest.approx(6.1, abs=0.3)
     # Slow and cold: the work is the energy that the bond had.
@@ -295,7 +297,7 @@ def test_the_published_input_runs_as_it_is(test_data: Path, tmp_path: Path) -> N
     explorer = ASEExplorer(ASEOptions.model_validate(values), Settings())
     explorer.check(start)
     calculator = XTBLabeler(XTBOptions(), Settings()).calculator()
-    found = explorer.explore(Replica(start, Known(calculator), [Path("none")], 0, 0, 4, tmp_path, ignore_progress))
+    [found] = explorer.explore(Replica(start, Known(calculator), [Path("none")], 0, 0, 4, tmp_path, ignore_progress))
     assert found.ended == "completed"
     # d1 is the B-N distance in PLUMED's nm.
     bn = [found.frame(k).get_distance(0, 7, mic=True) for k in range(len(found))]

@@ -56,7 +56,8 @@ def explore(engine: str, folder: Path, start: Atoms, **options: object) -> Traje
     else:
         explorer = LAMMPSExplorer(LAMMPSOptions.model_validate(options), Settings())
     explorer.check(start)
-    found: Trajectory = explorer.explore(Replica(start, potential, [Path("none")], 0, 0, 11, folder, ignore_progress))
+    [found] = explorer.explore(Replica(start, potential, [Path("none")], 0, 0, 11, folder, ignore_progress))
+    assert isinstance(found, Trajectory)
     return found
 
 
@@ -115,7 +116,7 @@ def test_a_barostat_has_its_pressure(ensemble: str, tmp_path: Path) -> None:
         ),
         Settings(),
     )  # fmt: skip
-    found = explorer.explore(Replica(copper, Known(EMT()), [Path("none")], 0, 0, 2, tmp_path, ignore_progress))
+    [found] = explorer.explore(Replica(copper, Known(EMT()), [Path("none")], 0, 0, 2, tmp_path, ignore_progress))
     frames = [found.frame(index) for index in range(len(found))]
     pressures = []
     for frame in frames:
@@ -143,7 +144,7 @@ def test_lammps_gives_the_cells_of_constant_pressure(tmp_path: Path) -> None:
             "temperature_K": [30.0], "pressure_GPa": [2.0], "pressure_relaxation_ps": 0.5,
         }
     )  # fmt: skip
-    found = LAMMPSExplorer(options, Settings()).explore(
+    [found] = LAMMPSExplorer(options, Settings()).explore(
         Replica(argon, Known(lines=lines), [Path("none")], 0, 0, 2, tmp_path, ignore_progress)
     )
     volumes = np.array([frame.get_volume() for frame in (found.frame(k) for k in range(len(found)))])
@@ -174,7 +175,7 @@ def test_relaxed_before_it_moves(engine: str, tmp_path: Path) -> None:
         if engine == "ase_md"
         else LAMMPSExplorer(LAMMPSOptions.model_validate(options), Settings())
     )
-    found = explorer.explore(Replica(pushed, potential, [Path("none")], 0, 0, 2, tmp_path, ignore_progress))
+    [found] = explorer.explore(Replica(pushed, potential, [Path("none")], 0, 0, 2, tmp_path, ignore_progress))
     assert np.abs(found.positions[0] - start.positions).max() <= 0.05 / STIFFNESS
     assert np.abs(pushed.positions - start.positions).max() > 0.1
 

@@ -41,7 +41,9 @@ def explorer(**options: object) -> LAMMPSExplorer:
 
 def run(models: list[Path], folder: Path, start: Atoms | None = None, **options: object) -> Trajectory:
     frame = ammonia_borane() if start is None else start
-    return explorer(**options).explore(Replica(frame, small_potential(), models, 0, 0, 3, folder, ignore_progress))
+    replica = Replica(frame, small_potential(), models, 0, 0, 3, folder, ignore_progress)
+    [trajectory] = explorer(**options).explore(replica)
+    return trajectory
 
 
 @pytest.mark.parametrize(

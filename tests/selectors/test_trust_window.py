@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def exploration(deviation: list[float], bonds: list[float] | None = None, replic
         info={"system": "N2", "charge": 0, "spin": 0},
         steps=20 * len(lengths),
     )
-    return Exploration("test", 0, replica, "walk", trajectory, np.array(deviation), planned_ps=1.0, seed=1)
+    return Exploration("test", 0, replica, "walk", [trajectory], np.array(deviation), planned_ps=1.0, seed=1)
 
 
 def select(*explorations: Exploration, labelled: tuple[Atoms, ...] = (), limit: int = 99, **options: Any) -> Choice:
@@ -77,7 +78,7 @@ def test_nan_and_overlap_fail_and_are_told_apart() -> None:
 
 def test_positions_that_are_not_finite_fail() -> None:
     frames = exploration([0.5, 0.5])
-    frames.trajectory.positions[0, 0, 0] = np.nan
+    frames.trajectories[0].positions[0, 0, 0] = np.nan
     assert fates(select(frames)) == ["nan", "pick"]
 
 
@@ -134,6 +135,18 @@ def test_every_frame_has_one_fate() -> None:
     assert classes["accurate"] == counts["accurate"]
     again = select(*reversed(runs), spacing_fs=30, min_difference_A=0.01, cap=40)
     assert (again.picks, fates(again)) == (choice.picks, fates(choice))
+
+
+def test_parts_of_a_replica_count_their_time_apart() -> None:
+    runs = [exploration([0.6, 0.9]), exploration([0.8, 0.7], [6.0, 9.0])]
+    parts = [run.trajectories[0] for run in runs]
+    parts[1] = replace(parts[1], numbers=np.array([8, 8]))
+    both = replace(runs[0], trajectories=parts, deviation=np.concatenate([run.deviation for run in runs]))
+    choice = select(both, spacing_fs=20)
+    assert choice.picks == [(0, 1), (0, 2)]
+    assert [frame.index for frame in choice.frames] == [0, 1, 2, 3]
+    assert [both.frame(index).get_chemical_formula() for _, index in choice.picks] == ["N2", "O2"]
+    assert both.survived_ps == 0.02
 
 
 def test_nothing_explored_picks_nothing() -> None:

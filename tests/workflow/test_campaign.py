@@ -248,6 +248,32 @@ def test_a_run_that_dies_early_is_not_converged(store: Store, launchpad: LaunchP
     assert "50 % of the time was survived" in status["sentence"]
 
 
+def test_phases_with_other_atoms_are_explored_judged_and_labelled(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work, tmp_path: Path
+) -> None:
+    files = [{"kind": "file", "path": "dimer.xyz"}, {"kind": "file", "path": "trimer.xyz"}]
+    run = {"kind": "nvt", "duration_ps": 0.2, "timestep_fs": 0.5, "temperature_K": 2000.0}
+    earlier = {"kind": "end", "phase": "first", "iteration": "last", "otherwise": files[0]}
+    phases = [
+        {"name": "first", "geometry": files[1], "run": [run], "sampling": {"frames": 15}},
+        {"name": "second", "geometry": earlier, "run": [run], "sampling": {"frames": 15}},
+    ]
+    Atoms("H2", [(0, 0, 0), (1.5, 0, 0)]).write(tmp_path / "dimer.xyz")
+    explorer = {"kind": "phases", "phases": phases, "max_force": 1000.0}
+    submit(store, launchpad, load(explorer=explorer, test=None, budget={"labels": 60, "iterations": 2}))
+    work()
+    explored = [store.exploration("trimer", iteration, 0) for iteration in (0, 1)]
+    seen = [[(t.name, len(t.numbers), len(t), t.ended) for t in e.trajectories] for e in explored if e]
+    assert seen[0] == [("first", 3, 15, "completed"), ("second", 2, 15, "completed")]
+    # In the next iteration the second phase goes on from where the first one ended.
+    assert seen[1] == [("first", 3, 15, "completed"), ("second", 3, 15, "completed")]
+    selection = store.selection("trimer", 0)
+    assert selection is not None
+    assert selection.counts["frames"] == 30
+    assert {len(frame) for frame in selection.picks} == {2, 3}
+    assert "all of 0.4 ps survived" in campaign_status(store, launchpad, "trimer")["iterations"][0]["sentence"]
+
+
 def test_several_explorers_and_systems_side_by_side(
     store: Store, launchpad: LaunchPad, load: Loader, work: Work
 ) -> None:
@@ -272,9 +298,8 @@ def test_several_explorers_and_systems_side_by_side(
         "trimer 000 explore replica 3 random_walk cation",
     ]
     explored = [store.exploration("trimer", 0, replica) for replica in range(4)]
-    found = [
-        (e.explorer, e.planned_ps, e.trajectory.info["system"], e.trajectory.info["charge"]) for e in explored if e
-    ]
+    info = [(e, e.trajectories[0].info) for e in explored if e]
+    found = [(e.explorer, e.planned_ps, seen["system"], seen["charge"]) for e, seen in info]
     assert found == [
         ("short", 0.5, "h3", 0),
         ("short", 0.5, "h3", 0),
@@ -303,15 +328,15 @@ def test_replicas_go_on_where_they_ended_and_options_follow_the_schedule(
     for before, after in itertools.pairwise(row[0] for row in explored):
         assert before is not None
         assert after is not None
-        np.testing.assert_array_equal(after.trajectory.positions[0], before.trajectory.positions[-1])
+        np.testing.assert_array_equal(after.trajectories[0].positions[0], before.trajectories[0].positions[-1])
     first = explored[0][0]
     assert first is not None
-    np.testing.assert_array_equal(first.trajectory.positions[0], structure.trajectory.positions[0])
+    np.testing.assert_array_equal(first.trajectories[0].positions[0], structure.trajectories[0].positions[0])
     known = [label.frame.positions for part in training_labels(store, "trimer", 0) for label in part]
-    assert any(np.array_equal(positions, labelled.trajectory.positions[0]) for positions in known)
+    assert any(np.array_equal(positions, labelled.trajectories[0].positions[0]) for positions in known)
     last = explored[2][2]
     assert last is not None
-    assert np.abs(np.diff(last.trajectory.positions, axis=0)).std() < 0.01
+    assert np.abs(np.diff(last.trajectories[0].positions, axis=0)).std() < 0.01
 
 
 def test_chapters_are_one_campaign(
