@@ -136,12 +136,13 @@ class Trajectory:
     cells : ndarray of shape (n_frames, 3, 3)
         Å.
     times : ndarray of shape (n_frames,)
-        fs since the start of the run.
+        fs since the start of the run; NaN where frames do not follow each other in time (images of a path, samples),
+        so that no frame is too close to another one in time, or lost because those before it failed.
     pbc : tuple of bool
     info : dict
         ``system``, ``charge`` and ``spin`` of the frames.
     steps : int
-        MD steps that were really made.
+        Steps that were really made, of dynamics or of a search.
     ended : str
         ``"completed"``, or why the run ended early, in one sentence.
     series : dict of str to ndarray of shape (n_frames,) or longer

@@ -60,7 +60,8 @@ class SelectTask(CampaignTask):
 
     def _conclude(self, choice: Choice, explorations: list[Exploration], spent: int) -> Outcome:
         planned = sum(exploration.planned_ps for exploration in explorations)
-        survived = sum(float(e.trajectory.times[-1]) / 1000 if len(e.trajectory) else 0.0 for e in explorations)
+        timed = [e.trajectory.times for e in explorations if e.planned_ps > 0]
+        survived = sum(float(times[-1]) / 1000 if len(times) else 0.0 for times in timed)
         record = self.store.campaign_record(self.campaign_id)
         earlier = [r for r in self.store.selection_records(self.campaign_id) if r["iteration"] < self.iteration]
         return conclude(
