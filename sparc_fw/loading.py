@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.errors import InputError, MissingDependency
-from sparc_fw.geometry.files import Files
+from sparc_fw.geometry.files import Files, read_structure
 from sparc_fw.geometry.sources import DynamicsSource
 from sparc_fw.registry import Group, backend_classes
 from sparc_fw.validation_message import explain
@@ -145,6 +145,11 @@ def _filled(options: Options, section: str, folder: Path) -> Options:
         if known not in (None, found):
             raise InputError(f"{section}.{hash_key}: found {known}, expected {found}, which {path} has")
         options = options.model_copy(update={hash_key: found, file_key: str(path)})
+    for key in type(options).structure_keys:
+        name = getattr(options, key)
+        if isinstance(name, str):
+            with _named(f"{section}.{key}"):
+                options = options.model_copy(update={key: read_structure(name, folder)})
     return options
 
 
