@@ -34,6 +34,9 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     "explorer": {
         "lammps": "sparc_fw.explorers.lammps:LAMMPSExplorer",
         "ase_md": "sparc_fw.explorers.ase_md:ASEExplorer",
+        "neb": "sparc_fw.explorers.neb:NEBExplorer",
+        "saddle": "sparc_fw.explorers.saddle:SaddleExplorer",
+        "normal_modes": "sparc_fw.explorers.normal_modes:NormalModesExplorer",
     },
     "selector": {
         "trust_window": "sparc_fw.selectors.trust_window:TrustWindow",
