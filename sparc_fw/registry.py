@@ -34,6 +34,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     "explorer": {
         "lammps": "sparc_fw.explorers.lammps:LAMMPSExplorer",
         "ase_md": "sparc_fw.explorers.ase_md:ASEExplorer",
+        "uncertainty": "sparc_fw.explorers.uncertainty:UncertaintyExplorer",
         "neb": "sparc_fw.explorers.neb:NEBExplorer",
         "saddle": "sparc_fw.explorers.saddle:SaddleExplorer",
         "normal_modes": "sparc_fw.explorers.normal_modes:NormalModesExplorer",

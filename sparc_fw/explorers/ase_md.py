@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms, units
+from ase.calculators.calculator import Calculator
 from ase.md.langevin import Langevin
 from ase.md.md import MolecularDynamics
 from ase.md.velocitydistribution import Stationary, ZeroRotation
@@ -48,7 +49,7 @@ class ASEExplorer(Explorer[ASEOptions]):
         confine = self.options.confine
         if confine is not None:
             atoms.set_constraint(SoftSphere(confine.around, confine.radius_A, confine.stiffness_eV_A2))
-        atoms.calc = replica.potential.calculator(replica.models[0])
+        atoms.calc = self._calculator(replica)
         dynamics = self._dynamics(atoms, run.temperature, np.random.default_rng(replica.seed))
         kept: list[tuple[int, np.ndarray, float, float, float]] = []
         step, ended = 0, self._trouble(atoms, atoms.get_forces(md=True), closest=True)
@@ -82,6 +83,10 @@ class ASEExplorer(Explorer[ASEOptions]):
                 "total_energy_eV": potentials + kinetics,
             },
         )
+
+    def _calculator(self, replica: Replica) -> Calculator:
+        """What the dynamics run on; an explorer that adds to it overrides this."""
+        return replica.potential.calculator(replica.models[0])
 
     def _dynamics(self, atoms: Atoms, kelvin: float, rng: np.random.Generator) -> MolecularDynamics:
         """Give atoms velocities and an integrator; nothing moves or, as a molecule, turns as a whole."""
