@@ -13,17 +13,23 @@ from ase import Atoms
 from sparc_fw.campaign import Campaign, System
 from sparc_fw.documents import FROM_FILE, Label, frame_hash, json_hash
 from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.geometry.displacements import displaced_frames, mode_frames, rattled_frames
 from sparc_fw.geometry.dynamics import dynamics_frames, samples_per_run
 from sparc_fw.geometry.files import Files
+from sparc_fw.geometry.fragments import approach_frames, dissociation_frames
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.geometry.random_structures import random_structures
 from sparc_fw.geometry.scan import scan_frames
 from sparc_fw.geometry.sources import (
+    ApproachSource,
     DisplacementSource,
+    DissociationSource,
     DynamicsSource,
     FileSource,
     LabelledSource,
+    NormalModeSource,
     RandomStarts,
+    RattleSource,
     ScanSource,
     Source,
 )
@@ -131,11 +137,8 @@ def check_sources(campaign: Campaign, files: Files, labeler: Labeler[Any]) -> No
         if isinstance(source, FileSource | LabelledSource):
             for number, frame in enumerate(_cheap_frames(source, campaign, files, labeler)):
                 _check_frame(labeler, frame, f"{source.path} {source.index!r}, frame {number}")
-        elif isinstance(source, ScanSource):
-            # A scan that does not fit its structure says so when it is built.
-            scan_frames(structure_of(campaign, files, source.system), source)
-        if isinstance(source, DynamicsSource):
-            _check_dynamics(source, structure_of(campaign, files, source.system), labeler.settings)
+        else:
+            _check_made(source, structure_of(campaign, files, source.system), labeler)
     asked = sum(count_frames(source, files) for source in campaign.start)
     if asked > campaign.budget.labels:
         raise InputError(
@@ -167,15 +170,29 @@ def _entries(
         frames, lost = dynamics_frames(starts, source, calculator, seed, settings.processes)
         dropped.update(lost)
         return frames
-    if isinstance(source, DisplacementSource):
-        random = np.random.default_rng(seed)
-        return [_displaced(structure, source.amplitude_A, random) for _ in range(source.frames)]
+    if isinstance(source, NormalModeSource):
+        driver = make_driver(source.driver, settings) if source.driver is not None else labeler
+        calculator = driver.calculator(structure.info["charge"], structure.info["spin"])
+        return mode_frames(structure, source, calculator, seed)
+    if isinstance(source, DisplacementSource | RattleSource | ApproachSource):
+        return _drawn(structure, source, np.random.default_rng(seed))
     if isinstance(source, LabelledSource):
         system = campaign.system(source.system)
         dropped.update(files.refused(source.path))
         found = files.frames(source.path, source.index)
         return [_label(source.path, number, frame, system) for number, frame in enumerate(found)]
     return _cheap_frames(source, campaign, files, labeler)
+
+
+def _drawn(
+    structure: Atoms, source: DisplacementSource | RattleSource | ApproachSource, random: np.random.Generator
+) -> list[Atoms]:
+    """Frames that cost nothing but depend on a seed."""
+    if isinstance(source, RattleSource):
+        return rattled_frames(structure, source, random)
+    if isinstance(source, ApproachSource):
+        return approach_frames(structure, source, random)
+    return displaced_frames(structure, source, random)
 
 
 def _starts(structure: Atoms, source: DynamicsSource, seed: int) -> list[Atoms]:
@@ -192,6 +209,8 @@ def _cheap_frames(source: Source, campaign: Campaign, files: Files, labeler: Lab
     system = campaign.system(source.system)
     if isinstance(source, ScanSource):
         return scan_frames(structure_of(campaign, files, source.system), source)
+    if isinstance(source, DissociationSource):
+        return dissociation_frames(structure_of(campaign, files, source.system), source)
     if isinstance(source, FileSource):
         return [_named(frame, system) for frame in files.frames(source.path, source.index)]
     if isinstance(source, LabelledSource):
@@ -204,12 +223,6 @@ def _named(frame: Atoms, system: System) -> Atoms:
     """A frame without numbers, with the system's name, charge and spin."""
     info = {"system": system.name, "charge": system.charge, "spin": system.spin}
     return Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
-
-
-def _displaced(structure: Atoms, amplitude: float, random: np.random.Generator) -> Atoms:
-    frame = structure.copy()
-    frame.positions += random.uniform(-amplitude, amplitude, frame.positions.shape)
-    return frame
 
 
 def _label(path: str, number: int, found: Atoms, system: System) -> Label:
@@ -244,17 +257,36 @@ def _check_frame(labeler: Labeler[Any], frame: Atoms, where: str) -> None:
         raise type(error)(f"{where}: {error}") from error
 
 
-def _check_dynamics(source: DynamicsSource, structure: Atoms, settings: Settings) -> None:
-    driver = make_driver(source.driver, settings)
+def _check_made(source: Source, structure: Atoms, labeler: Labeler[Any]) -> None:
+    """Check a source that makes frames of a structure; what costs nothing says so when it is built."""
+    if isinstance(source, DynamicsSource):
+        _check_dynamics(source, structure, labeler)
+    elif isinstance(source, NormalModeSource):
+        _check_driver("normal_modes", source.driver, structure, labeler)
+    elif isinstance(source, ScanSource):
+        scan_frames(structure, source)
+    elif isinstance(source, DissociationSource):
+        dissociation_frames(structure, source)
+    elif isinstance(source, DisplacementSource | RattleSource | ApproachSource):
+        _drawn(structure, source, np.random.default_rng(0))
+
+
+def _check_driver(kind: str, options: LabelerOptions | None, structure: Atoms, labeler: Labeler[Any]) -> None:
+    """Check that forces of a driver, or of the campaign's labeler, can be had for a structure."""
+    driver = make_driver(options, labeler.settings) if options is not None else labeler
     missing = driver.missing()
     if missing:
-        raise MissingDependency(f"dynamics: driver: {missing[0]}")
-    _check_frame(driver, structure, "dynamics: driver")
-    runs = len(_starts(structure, source, 1)) * len(source.temperature_K)
+        raise MissingDependency(f"{kind}: driver: {missing[0]}")
+    _check_frame(driver, structure, f"{kind}: driver")
     try:
         driver.calculator(structure.info["charge"], structure.info["spin"])
     except NotImplementedError as error:
-        raise InputError(f"dynamics: driver: {error}; expected one that can, such as 'kind: xtb'") from error
+        raise InputError(f"{kind}: driver: {error}; expected one that can, such as 'kind: xtb'") from error
+
+
+def _check_dynamics(source: DynamicsSource, structure: Atoms, labeler: Labeler[Any]) -> None:
+    _check_driver("dynamics", source.driver, structure, labeler)
+    runs = len(_starts(structure, source, 1)) * len(source.temperature_K)
     if source.confine is not None:
         source.confine.check("dynamics: confine", len(structure))
     offered = runs * samples_per_run(source)
@@ -271,6 +303,10 @@ def count_frames(source: Source, files: Files) -> int:
         return len(files.frames(source.path, source.index))
     if isinstance(source, ScanSource):
         return source.points
-    if isinstance(source, DisplacementSource | DynamicsSource):
+    if isinstance(source, DissociationSource):
+        return source.points * len(source.bonds)
+    if isinstance(source, ApproachSource):
+        return source.points * source.orientations
+    if isinstance(source, DisplacementSource | RattleSource | NormalModeSource | DynamicsSource):
         return source.frames
     return 0
