@@ -13,7 +13,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from ase.mep import NEB
 from ase.optimize import FIRE
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.base import Explorer, Replica
@@ -62,6 +62,15 @@ class NEBOptions(SearchOptions):
     around_saddle: ModeSampling | None = None
     """Further frames, displaced along the normal modes of the highest image; where unset, none."""
 
+    @model_validator(mode="after")
+    def _no_two_alike(self) -> NEBOptions:
+        if self.replicas > 1 and (self.initial is not None or "start_frames" not in self.starts):
+            raise ValueError(
+                f"replicas: found {self.replicas}, expected 1: bands between the same ends are the same; other starts "
+                "are 'starts: [start_frames]' without 'initial'"
+            )
+        return self
+
 
 @dataclass
 class _Search:
@@ -98,7 +107,7 @@ class NEBExplorer(Explorer[NEBOptions]):
     def check(self, structure: Atoms) -> None:
         """Raise `InputError` where the ends do not fit each other or the system."""
         self.options.check_fixed(len(structure))
-        self._ends(structure)
+        check_ends(*self._ends(structure), like_atoms=self.options.mapping == "checked")
 
     def explore(self, replica: Replica) -> Trajectory:
         """Relax the ends, span the band, let it relax and climb, and ask every member about it."""
@@ -113,7 +122,7 @@ class NEBExplorer(Explorer[NEBOptions]):
         if not np.isfinite(band).all():
             done.troubles.append("no band was made")
         elif distance(initial, final) < SAME_A:
-            done.troubles.append("both ends relaxed to the same structure")
+            done.troubles.append("both ends are the same structure")
         else:
             band = self._band(initial, final, replica, done)
             series = _along(band, replica)
@@ -131,7 +140,8 @@ class NEBExplorer(Explorer[NEBOptions]):
         if given is not None:
             check_same_atoms(start, initial, "initial", "the system's structure")
         final = _structure(self.options.final)
-        check_ends(initial, final, like_atoms=self.options.mapping == "checked")
+        # A start frame may be anything: that it leads nowhere is for the search to find out.
+        check_same_atoms(initial, final, "final", "the initial end")
         return initial, self._aligned(initial, final)
 
     def _aligned(self, initial: Atoms, final: Atoms) -> Atoms:

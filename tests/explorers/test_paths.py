@@ -81,7 +81,7 @@ def test_ends_are_relaxed_first() -> None:
 
 def test_ends_that_relax_into_one_make_no_band() -> None:
     found = neb(at(-0.6, 1.4, 0.0), at(-0.5, 1.5, 0.0), MuellerBrown(), fmax_eV_A=0.005)
-    assert found.ended == "both ends relaxed to the same structure"
+    assert found.ended == "both ends are the same structure"
     assert found.series == {}
     assert len(found) >= 2
 
@@ -252,6 +252,13 @@ def test_cells_that_differ_and_atoms_that_do_not_exist_are_bad_input() -> None:
         neb(water(), water(), EMT(), fixed_atoms=[3])
     with pytest.raises(InputError, match="fixed_atoms: found all 3 atoms"):
         SaddleExplorer(SaddleOptions(fixed_atoms=[0, 1, 2]), Settings()).check(water())
+
+
+def test_bands_that_would_be_the_same_are_bad_input() -> None:
+    end = InlineStructure.from_atoms(water())
+    with pytest.raises(ValueError, match="replicas: found 2, expected 1: bands between the same ends are the same"):
+        NEBOptions(final=end, replicas=2)
+    assert NEBOptions(final=end, replicas=2, starts=["start_frames"]).replicas == 2
 
 
 def test_end_states_travel_inside_the_campaign(tmp_path: Path) -> None:
