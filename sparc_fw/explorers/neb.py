@@ -9,9 +9,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.constraints import FixAtoms
-from ase.mep import NEB
 from ase.optimize import FIRE
 from pydantic import Field, model_validator
 
@@ -21,7 +18,6 @@ from sparc_fw.explorers.ends import SAME_A, aligned, check_ends, check_same_atom
 from sparc_fw.explorers.searches import (
     SearchOptions,
     as_trajectory,
-    evaluation,
     forces_of,
     longest,
     member_energies,
@@ -157,12 +153,10 @@ class NEBExplorer(Explorer[NEBOptions]):
     def _band(self, initial: Atoms, final: Atoms, replica: Replica, done: _Search) -> list[np.ndarray]:
         """Positions of all images, Å, the ends included, after the search."""
         options = self.options
-        images = [initial.copy(), *(initial.copy() for _ in range(options.images)), final.copy()]
-        for image in images:
-            image.set_constraint(FixAtoms(options.fixed_atoms) if options.fixed_atoms else None)
-        guess = NEB(images, method=options.method)
-        guess.interpolate(options.interpolation, mic=bool(initial.pbc.any()), apply_constraint=False)
-        band = _Band(images, options, replica)
+        from sparc_fw.explorers.band import Band, first_images
+
+        images = first_images(initial, final, options)
+        band = Band(images, options, replica)
 
         def look(step: int) -> float:
             if step % options.keep_every == 0:
@@ -181,27 +175,6 @@ class NEBExplorer(Explorer[NEBOptions]):
         modes = normal_modes(frame, forces_of(replica), sampling.difference_A, self.options.fixed_atoms)
         done.frames += list(saddle + thermal_displacements(modes, sampling, np.random.default_rng(replica.seed)))
         return {"wavenumber_per_cm": modes.wavenumbers}
-
-
-class _Band(NEB):
-    """A band whose images are evaluated in one batch, once for each of its positions."""
-
-    def __init__(self, images: list[Atoms], options: NEBOptions, replica: Replica) -> None:
-        super().__init__(images, k=options.spring_eV_A2, climb=options.climb, method=options.method)
-        self._evaluate = evaluation(replica)
-        self._known: tuple[np.ndarray, np.ndarray] | None = None
-
-    def get_forces(self) -> np.ndarray:
-        """Forces of the band on its inner images, eV/Å, shape (n_images n_atoms, 3)."""
-        # The ends do not move: they are evaluated once.
-        images = self.images if self._known is None else self.images[1:-1]
-        places = np.array([image.positions for image in self.images])
-        if self._known is None or not np.array_equal(self._known[0], places):
-            found = self._evaluate(np.array([image.positions for image in images]))
-            for image, energy, forces in zip(images, *found, strict=True):
-                image.calc = SinglePointCalculator(image, energy=energy, forces=forces)
-            self._known = places, np.array(super().get_forces())
-        return self._known[1]
 
 
 def _along(band: list[np.ndarray], replica: Replica) -> dict[str, np.ndarray]:

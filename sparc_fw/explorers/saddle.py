@@ -7,8 +7,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
-from ase.mep import DimerControl, MinModeAtoms, MinModeTranslate
-from ase.mep.dimer import DimerEigenmodeSearch
 from pydantic import Field
 
 from sparc_fw.documents import Trajectory
@@ -22,7 +20,7 @@ from sparc_fw.explorers.searches import (
     search,
     with_calculator,
 )
-from sparc_fw.geometry.normal_modes import ModeSampling, normal_modes, rigid_motions, thermal_displacements
+from sparc_fw.geometry.normal_modes import ModeSampling, normal_modes, thermal_displacements
 
 
 class SaddleOptions(SearchOptions):
@@ -63,10 +61,14 @@ class SaddleExplorer(Explorer[SaddleOptions]):
 
     def explore(self, replica: Replica) -> Trajectory:
         """Displace at random, turn the dimer to the softest direction, and climb along it."""
+        from ase.mep import MinModeTranslate
+
+        from sparc_fw.explorers.dimer import leave
+
         started = time.perf_counter()
         options, random = self.options, np.random.default_rng(replica.seed)
         atoms = with_calculator(replica.start, replica, options.fixed_atoms)
-        dimer = self._dimer(atoms, random)
+        dimer = leave(atoms, options, random)
         frames, curvatures = [replica.start.positions.copy()], []
 
         def look(step: int) -> float:
@@ -86,46 +88,3 @@ class SaddleExplorer(Explorer[SaddleOptions]):
             frames += list(atoms.positions + thermal_displacements(modes, options.around, random))
             series["wavenumber_per_cm"] = modes.wavenumbers
         return as_trajectory(replica, frames, steps, trouble, time.perf_counter() - started, series)
-
-    def _dimer(self, atoms: Atoms, random: np.random.Generator) -> _Dimer:
-        """A dimer along the random displacement with which the search begins."""
-        options = self.options
-        control = DimerControl(
-            logfile=None,
-            dimer_separation=options.separation_A,
-            max_num_rot=options.max_rotations,
-            maximum_translation=options.max_step_A,
-        )
-        away = random.normal(scale=options.displacement_A, size=atoms.positions.shape)
-        away[options.fixed_atoms] = 0.0
-        away = _without(away, _rigid(atoms))
-        atoms.positions += away
-        return _Dimer(atoms, control, eigenmodes=[away / np.linalg.norm(away)], random_seed=0)
-
-
-class _Dimer(MinModeAtoms):
-    """A dimer that neither moves nor turns as a whole: near a minimum of a molecule that would be softest."""
-
-    eigenmodes: list[np.ndarray]
-    curvatures: list[float]
-
-    def find_eigenmodes(self, order: int = 1) -> None:
-        """Turn the dimer towards the least curvature."""
-        rigid = _rigid(self.atoms)
-        mode = _without(self.eigenmodes[0], rigid)
-        turn = DimerEigenmodeSearch(self, self.control, eigenmode=mode / np.linalg.norm(mode), basis=list(rigid))
-        turn.converge_to_eigenmode()
-        turn.set_up_for_optimization_step()
-        self.eigenmodes, self.curvatures = [turn.get_eigenmode()], [turn.get_curvature()]
-
-
-def _rigid(atoms: Atoms) -> np.ndarray:
-    """Rigid motions, shape (n_motions, n_atoms, 3); none where atoms are fixed, or where there is one atom."""
-    if atoms.constraints or len(atoms) == 1:
-        return np.zeros((0, len(atoms), 3))
-    return rigid_motions(atoms.positions, np.ones(len(atoms)), turns=not atoms.pbc.any())
-
-
-def _without(vectors: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Vectors of shape (n_atoms, 3) without their parts along orthonormal directions."""
-    return np.asarray(vectors - np.einsum("k,kax->ax", np.einsum("kax,ax->k", directions, vectors), directions))
