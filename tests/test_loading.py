@@ -201,6 +201,12 @@ def test_inline_campaign_is_told_without_a_file(values: dict[str, Any]) -> None:
         parse_campaign(values, Path.cwd())
 
 
+def test_the_template_of_reaction_paths_passes() -> None:
+    loaded = load_campaign(Path(__file__).parents[1] / "fw_templates/campaigns/nh3_inversion.yaml")
+    check_campaign(loaded, Settings())
+    assert [explorer.title for explorer in loaded.campaign.explorer] == ["neb", "saddle", "normal_modes", "uncertainty"]
+
+
 def test_colvars_from_a_file(tmp_path: Path) -> None:
     text = "colvar { name bn\n distance { group1 { atomNumbers 1 }\n group2 { atomNumbers 2 } } }\n"
     (tmp_path / "bias.in").write_text(text)
