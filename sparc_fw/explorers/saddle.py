@@ -35,6 +35,8 @@ class SaddleOptions(SearchOptions):
     """Most rotations of the dimer in each step."""
     max_step_A: float = Field(0.1, gt=0)
     """Longest step, and its length while the curvature is positive, Å."""
+    max_energy_eV: float = Field(5.0, gt=0)
+    """A search that has climbed higher than this above its start ends: it has lost its way, eV."""
     around: ModeSampling | None = None
     """Further frames, displaced along the saddle's normal modes; where unset, none."""
 
@@ -68,13 +70,17 @@ class SaddleExplorer(Explorer[SaddleOptions]):
         started = time.perf_counter()
         options, random = self.options, np.random.default_rng(replica.seed)
         atoms = with_calculator(replica.start, replica, options.fixed_atoms)
+        first = float(atoms.get_potential_energy())
         dimer = leave(atoms, options, random)
         frames, curvatures = [replica.start.positions.copy()], []
 
-        def look(step: int) -> float:
+        def look(step: int) -> float | str:
             if step and step % options.keep_every == 0:
                 frames.append(atoms.positions.copy())
             curvatures.append(float(dimer.get_curvature()))
+            climbed = float(dimer.get_potential_energy()) - first
+            if climbed > options.max_energy_eV:
+                return f"the search climbed {climbed:.3g} eV, more than max_energy_eV, {options.max_energy_eV:g} eV,"
             return longest(dimer.get_forces())
 
         steps, trouble = search(MinModeTranslate(dimer, logfile=None), options, look, replica.progress)

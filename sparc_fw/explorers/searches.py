@@ -51,14 +51,18 @@ def with_calculator(frame: Atoms, replica: Replica, fixed: Sequence[int]) -> Ato
 
 
 def search(
-    optimizer: Optimizer, options: SearchOptions, look: Callable[[int], float], progress: Callable[[int, int], None]
+    optimizer: Optimizer,
+    options: SearchOptions,
+    look: Callable[[int], float | str],
+    progress: Callable[[int, int], None],
 ) -> tuple[int, str | None]:
     """Run an optimizer of ASE to the end of its search.
 
     Parameters
     ----------
     look : callable
-        Called with the number of every step, the 0th included; returns the largest force on an atom, eV/Å.
+        Called with the number of every step, the 0th included; returns the longest force on an atom, eV/Å, or why the
+        search has to end.
     progress : callable
         Called with (step, most steps).
 
@@ -71,9 +75,12 @@ def search(
     """
     converged, largest, step = False, np.nan, 0
     for step, now in enumerate(optimizer.irun(fmax=options.fmax_eV_A, steps=options.max_steps)):
-        converged, largest = bool(now), look(step)
-        if not np.isfinite(largest):
+        converged, seen = bool(now), look(step)
+        if isinstance(seen, str):
+            return step, f"{seen} at step {step}"
+        if not np.isfinite(seen):
             return step, f"a force is not finite at step {step}"
+        largest = seen
         progress(step, options.max_steps)
     if converged:
         return step, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,14 @@ def test_dimers_climb_to_published_saddles(minimum: int, seeds: int) -> None:
         height = (-40.66, -72.25)[int(np.argmin(distances))] + 80.77
         assert found.series["saddle_energy_eV"] == pytest.approx([0.01 * height, 0.011 * height], abs=2e-4)
         assert found.series["curvature_eV_A2"][-1] < 0
+
+
+def test_a_dimer_that_climbs_too_high_ends() -> None:
+    # No saddle at all: a harmonic surface rises for ever.
+    chain = Atoms("H3", [(0, 0, 0), (0.9, 0.1, 0), (1.9, 0, 0.1)], info={"system": "h3", "charge": 0, "spin": 0})
+    found = saddle(chain, Springs(chain), max_energy_eV=2.0)
+    assert re.match(r"the search climbed 2\.\d+ eV, more than max_energy_eV, 2 eV, at step \d+", found.ended)
+    assert found.steps < 30
 
 
 def test_a_dimer_of_a_molecule_leaves_its_minimum_by_its_softest_bond() -> None:
