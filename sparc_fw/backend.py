@@ -29,6 +29,9 @@ class Options(BaseModel):
     """Keys that name a file too large to travel, and the key that its SHA-256 goes into when the campaign is read; the
     path becomes absolute."""
 
+    structure_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys of the type `str | InlineStructure`; the last frame of a file goes inline when the campaign is read."""
+
     kind: str
 
 

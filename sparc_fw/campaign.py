@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from ase import Atoms
-from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sparc_fw.explorers.base import ExplorerOptions
+from sparc_fw.geometry.inline import InlineStructure
 from sparc_fw.geometry.sources import FileSource, FrameSource, LabelledSource, Source, TestSet
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.potentials.base import PotentialOptions
@@ -20,32 +19,6 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class InlineStructure(_Section):
-    """A start structure written into the campaign itself; a molecule where it has no cell."""
-
-    symbols: list[str] = Field(min_length=1)
-    """Chemical symbols, atom by atom."""
-    positions_A: list[tuple[float, float, float]] = Field(min_length=1)
-    """Positions, Å."""
-    cell_A: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]] | None = None
-    """Three cell vectors of a periodic system, Å."""
-
-    @model_validator(mode="after")
-    def _check(self) -> InlineStructure:
-        if len(self.symbols) != len(self.positions_A):
-            raise ValueError(
-                f"found {len(self.symbols)} symbols and {len(self.positions_A)} positions, expected as many"
-            )
-        unknown = [symbol for symbol in self.symbols if symbol not in atomic_numbers or symbol == "X"]
-        if unknown:
-            raise ValueError(f"symbols: found {unknown[0]!r}, expected chemical symbols")
-        return self
-
-    def atoms(self) -> Atoms:
-        """The structure as Atoms."""
-        return Atoms(self.symbols, self.positions_A, cell=self.cell_A, pbc=self.cell_A is not None)
 
 
 class Resources(_Section):

@@ -66,6 +66,8 @@ def _chosen(schema: Schema, value: Any, whole: Schema) -> Schema:
         elif "anyOf" in schema:
             branches = [branch for branch in schema["anyOf"] if branch.get("type") != "null"]
             lists = [branch for branch in branches if branch.get("type") == "array"]
-            schema = lists[0] if lists and isinstance(value, list) else branches[0]
+            keyed = [branch for branch in branches if "$ref" in branch or branch.get("type") == "object"]
+            fitting = lists if isinstance(value, list) else keyed if isinstance(value, dict) else []
+            schema = (fitting or branches)[0]
         else:
             return schema

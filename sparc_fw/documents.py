@@ -145,12 +145,13 @@ class Trajectory:
     cells : ndarray of shape (n_frames, 3, 3)
         Å.
     times : ndarray of shape (n_frames,)
-        fs since the start of the run.
+        fs since the start of the run; NaN where frames do not follow each other in time (images of a path, samples),
+        so that no frame is too close to another one in time, or lost because those before it failed.
     pbc : tuple of bool
     info : dict
         ``system``, ``charge`` and ``spin`` of the frames.
     steps : int
-        MD steps that were really made.
+        Steps that were really made, of dynamics or of a search.
     ended : str
         ``"completed"``, or why the run ended early, in one sentence.
     series : dict of str to ndarray of shape (n_frames,) or longer
@@ -185,7 +186,8 @@ class Trajectory:
         """Time that the run survived, fs."""
         if self.lasted_fs is not None:
             return self.lasted_fs
-        return float(self.times[-1]) if len(self) else 0.0
+        # Frames that follow no time have none.
+        return float(np.nan_to_num(self.times[-1])) if len(self) else 0.0
 
     def frame(self, index: int) -> Atoms:
         """The frame at `index` as Atoms."""

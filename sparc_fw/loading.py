@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.errors import InputError, MissingDependency
-from sparc_fw.geometry.files import Files
-from sparc_fw.geometry.sources import DynamicsSource
+from sparc_fw.geometry.files import Files, read_structure
+from sparc_fw.geometry.sources import DynamicsSource, NormalModeSource
 from sparc_fw.registry import Group, backend_classes
 from sparc_fw.validation_message import explain
 
@@ -145,6 +145,11 @@ def _filled(options: Options, section: str, folder: Path) -> Options:
         if known not in (None, found):
             raise InputError(f"{section}.{hash_key}: found {known}, expected {found}, which {path} has")
         options = options.model_copy(update={hash_key: found, file_key: str(path)})
+    for key in type(options).structure_keys:
+        name = getattr(options, key)
+        if isinstance(name, str):
+            with _named(f"{section}.{key}"):
+                options = options.model_copy(update={key: read_structure(name, folder)})
     return options
 
 
@@ -205,8 +210,8 @@ def _check_backends(campaign: Campaign, settings: Settings) -> None:
     for key, explorer in campaign.explorers().items():
         backends[key] = ("explorer", explorer)
     for source in campaign.sources():
-        if isinstance(source, DynamicsSource):
-            backends["driver of the dynamics frames"] = ("labeler", source.driver)
+        if isinstance(source, DynamicsSource | NormalModeSource) and source.driver is not None:
+            backends[f"driver of the {source.kind} frames"] = ("labeler", source.driver)
     for name, (group, options) in backends.items():
         missing = _backend(group, options, settings).missing()
         if missing:

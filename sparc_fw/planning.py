@@ -81,27 +81,34 @@ def plan_campaign(loaded: LoadedCampaign) -> Plan:
 
 
 def measure(loaded: LoadedCampaign, settings: Settings) -> Costs:
-    """Time a label of the start structure, short trainings on it, and short dynamics with what they made.
+    """Time labels of the structures, short trainings on them, and short explorations with what they made.
 
     Raises
     ------
     StageFailed
-        If the label fails.
+        If a label fails.
     """
     campaign = loaded.campaign
     labeler = _backend("labeler", campaign.labeler, settings)
     structure = structure_of(campaign, loaded.files)
-    label: Label = labeler.label(structure)
-    if label.status == "failed":
-        raise StageFailed(f"the start structure could not be labelled: {label.reason}: {label.message}")
-    dataset = Dataset([label] * 8, [])
+    # Each explorer is timed with the first system that it explores, whose elements the model must know.
+    systems = [(options.systems or [campaign.systems[0].name])[0] for options in campaign.explorer]
+    starts = {name: structure_of(campaign, loaded.files, name) for name in [campaign.systems[0].name, *systems]}
+    labels: list[Label] = [labeler.label(start) for start in starts.values()]
+    failed = next((label for label in labels if label.status == "failed"), None)
+    if failed is not None:
+        raise StageFailed(f"the start structure could not be labelled: {failed.reason}: {failed.message}")
+    dataset = Dataset(labels * 8, [])
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
         return Costs(
             start=sum(_drive(source, structure, settings) for source in _driven(campaign)),
-            label=label.seconds,
+            label=labels[0].seconds,
             train=_line(TRAINING_STEPS, lambda steps: _train(campaign, dataset, int(steps), model, settings)),
-            explore=[_exploration(loaded, options, structure, model, settings) for options in campaign.explorer],
+            explore=[
+                _exploration(loaded, options, starts[system], model, settings)
+                for options, system in zip(campaign.explorer, systems, strict=True)
+            ],
         )
 
 
@@ -145,13 +152,15 @@ def _drive(source: DynamicsSource, structure: Any, settings: Settings) -> float:
 
 def _line(sizes: tuple[float, float], run: Callable[[float], None]) -> tuple[float, float]:
     """Cost at size zero and cost per unit of size, s, from two runs."""
-    times = []
-    for size in sizes:
-        clock = time.perf_counter()
-        run(size)
-        times.append(time.perf_counter() - clock)
+    times = [_seconds(run, size) for size in sizes]
     slope = max(0.0, (times[1] - times[0]) / (sizes[1] - sizes[0]))
     return max(0.0, times[0] - slope * sizes[0]), slope
+
+
+def _seconds(run: Callable[[float], None], size: float) -> float:
+    clock = time.perf_counter()
+    run(size)
+    return time.perf_counter() - clock
 
 
 def _train(campaign: Campaign, dataset: Dataset, steps: int, model: Path, settings: Settings) -> None:
@@ -172,7 +181,7 @@ def _replicas(campaign: Campaign) -> list[tuple[ExplorerOptions, int]]:
 def _exploration(
     loaded: LoadedCampaign, options: ExplorerOptions, structure: Atoms, model: Path, settings: Settings
 ) -> tuple[float, float]:
-    """Seconds that a replica takes to start, and seconds per ps."""
+    """Seconds that a replica takes to start, and seconds per ps; those of a search are all its start."""
 
     def run(ps: float) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -189,6 +198,8 @@ def _exploration(
             )
             _backend("explorer", options.lasting(ps), settings).explore(replica)
 
+    if not options.planned_ps(0):
+        return _seconds(run, 0.0), 0.0
     return _line(MD_PS, run)
 
 

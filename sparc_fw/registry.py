@@ -35,6 +35,10 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "lammps": "sparc_fw.explorers.lammps:LAMMPSExplorer",
         "ase_md": "sparc_fw.explorers.ase_md:ASEExplorer",
         "phases": "sparc_fw.explorers.phases:PhasesExplorer",
+        "uncertainty": "sparc_fw.explorers.uncertainty:UncertaintyExplorer",
+        "neb": "sparc_fw.explorers.neb:NEBExplorer",
+        "saddle": "sparc_fw.explorers.saddle:SaddleExplorer",
+        "normal_modes": "sparc_fw.explorers.normal_modes:NormalModesExplorer",
     },
     "selector": {
         "trust_window": "sparc_fw.selectors.trust_window:TrustWindow",

@@ -37,12 +37,17 @@ def explain(error: ValidationError, values: dict[str, Any], where: str, node: ya
     node : yaml.Node or None
         The YAML that the values were made of, for line numbers.
     """
-    details = min(error.errors(include_url=False), key=lambda each: each["type"] not in FIRST)
+    details = min(error.errors(include_url=False), key=lambda each: (each["type"] not in FIRST, _not_meant(each)))
     place = _place(details["loc"], values)
     line = _line(place, node)
     at = where if line is None else f"{where}, line {line}"
     key = _dotted(place)
     return f"{at}: {key}: {_finding(details, place, values)}" if key else f"{at}: {_finding(details, place, values)}"
+
+
+def _not_meant(details: ErrorDetails) -> bool:
+    """Whether an error is that of a text, where 'key: value' lines can stand for it and do."""
+    return details["type"] == "string_type" and isinstance(details["input"], dict)
 
 
 def _finding(details: ErrorDetails, place: Place, values: dict[str, Any]) -> str:
@@ -81,11 +86,20 @@ def _place(location: Sequence[str | int], values: Any) -> Place:
             continue
         if isinstance(here, dict) and isinstance(step, int):
             continue  # one entry that stands without the list around it
+        if isinstance(step, str) and _is_type(step, here):
+            continue
         place.append(step)
         inside = (isinstance(here, dict) and step in here) or (isinstance(here, list) and isinstance(step, int))
         here = here[step] if inside else None
         kind_passed = False
     return tuple(place)
+
+
+def _is_type(step: str, here: Any) -> bool:
+    """Whether a step is no key but the type that pydantic tried: of a text, or of keys in its place."""
+    if isinstance(here, dict):
+        return step not in here and (step[:1].isupper() or step.startswith("function-"))
+    return step == "str" or step[:1].isupper()
 
 
 def _line(place: Place, node: yaml.Node | None) -> int | None:

@@ -127,6 +127,18 @@ BAD = {
     "window upside down": (set_at("selector", "f_lo")(2.0), ["selector: f_lo, f_hi: found 2 and 1", "f_lo < f_hi"]),
     "unknown system": (set_at("start", 0, "system")("water"), ["found 'water'", "nh3bh3"]),
     "no such structure file": (set_at("systems", 0, "structure")("none.xyz"), ["none.xyz", "no such file"]),
+    "misspelt key of an inline structure": (
+        set_at("systems", 0, "structure")({"symbols": ["N"], "position_A": []}),
+        ["systems[0].structure.position_A: no such key; did you mean 'positions_A'?"],
+    ),
+    "number for a structure": (
+        set_at("systems", 0, "structure")(3),
+        ["systems[0].structure: found 3, expected text (The start structure"],
+    ),
+    "empty inline end of a path": (
+        set_at("explorer")({"kind": "neb", "final": {"symbols": ["N"], "positions_A": []}}),
+        ["explorer.final.positions_A: found []"],
+    ),
     "element without basis": (set_at("labeler", "basis")("6-31g**-none"), ["labeler", "basis: found '6-31g**-none'"]),
     "odd electrons, spin 0": (set_at("systems", 0, "charge")(1), ["17 electrons", "spin"]),
     "scan over missing atoms": (set_at("start", 0, "atoms")([0, 8]), ["8 atoms", "atoms"]),
@@ -210,6 +222,12 @@ def test_inline_campaign_is_told_without_a_file(values: dict[str, Any]) -> None:
     values["comittee"] = 3
     with pytest.raises(InputError, match="campaign: comittee: no such key"):
         parse_campaign(values, Path.cwd())
+
+
+def test_the_template_of_reaction_paths_passes() -> None:
+    loaded = load_campaign(Path(__file__).parents[1] / "fw_templates/campaigns/nh3_inversion.yaml")
+    check_campaign(loaded, Settings())
+    assert [explorer.title for explorer in loaded.campaign.explorer] == ["neb", "saddle", "normal_modes", "uncertainty"]
 
 
 def test_colvars_from_a_file(tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ class ASEExplorer(Explorer[ASEOptions]):
         return [until_out_of_bounds(trajectory, self.options.distances, self.options.energy_window_eV)]
 
     def _calculator(self, replica: Replica) -> Calculator:
+        """What the dynamics run on; an explorer that adds to it overrides this."""
         driver = self.options.driver
         if driver is not None and replica.iteration < self.options.driver_iterations:
             return driving_calculator(driver, self.settings, replica.start)

@@ -13,22 +13,28 @@ from ase import Atoms
 from sparc_fw.campaign import Campaign, System
 from sparc_fw.documents import FROM_FILE, Label, frame_hash, json_hash
 from sparc_fw.errors import InputError
+from sparc_fw.geometry.displacements import displaced_frames, mode_frames, rattled_frames
 from sparc_fw.geometry.dynamics import dynamics_frames, samples_per_run
 from sparc_fw.geometry.files import Files
+from sparc_fw.geometry.fragments import approach_frames, dissociation_frames
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.geometry.random_structures import random_structures
 from sparc_fw.geometry.scan import scan_frames
 from sparc_fw.geometry.sources import (
+    ApproachSource,
     DisplacementSource,
+    DissociationSource,
     DynamicsSource,
     FileSource,
     LabelledSource,
+    NormalModeSource,
     RandomStarts,
+    RattleSource,
     ScanSource,
     Source,
 )
 from sparc_fw.labelers.base import Labeler
-from sparc_fw.labelers.driver import check_driver, driving_calculator
+from sparc_fw.labelers.driver import check_driver, driving_calculator, make_driver
 from sparc_fw.seeds import derive_seed
 from sparc_fw.settings import Settings
 
@@ -131,11 +137,8 @@ def check_sources(campaign: Campaign, files: Files, labeler: Labeler[Any]) -> No
         if isinstance(source, FileSource | LabelledSource):
             for number, frame in enumerate(_cheap_frames(source, campaign, files, labeler)):
                 _check_frame(labeler, frame, f"{source.path} {source.index!r}, frame {number}")
-        elif isinstance(source, ScanSource):
-            # A scan that does not fit its structure says so when it is built.
-            scan_frames(structure_of(campaign, files, source.system), source)
-        if isinstance(source, DynamicsSource):
-            _check_dynamics(source, structure_of(campaign, files, source.system), labeler.settings)
+        else:
+            _check_made(source, structure_of(campaign, files, source.system), labeler)
     asked = sum(count_frames(source, files) for source in campaign.start)
     if asked > campaign.budget.labels:
         raise InputError(
@@ -160,15 +163,29 @@ def _entries(
         frames, lost = dynamics_frames(starts, source, calculator, seed, settings.processes)
         dropped.update(lost)
         return frames
-    if isinstance(source, DisplacementSource):
-        random = np.random.default_rng(seed)
-        return [_displaced(structure, source.amplitude_A, random) for _ in range(source.frames)]
+    if isinstance(source, NormalModeSource):
+        driver = make_driver(source.driver, settings) if source.driver is not None else labeler
+        calculator = driver.calculator(structure.info["charge"], structure.info["spin"])
+        return mode_frames(structure, source, calculator, seed)
+    if isinstance(source, DisplacementSource | RattleSource | ApproachSource):
+        return _drawn(structure, source, np.random.default_rng(seed))
     if isinstance(source, LabelledSource):
         system = campaign.system(source.system)
         dropped.update(files.refused(source.path))
         found = files.frames(source.path, source.index)
         return [_label(source.path, number, frame, system) for number, frame in enumerate(found)]
     return _cheap_frames(source, campaign, files, labeler)
+
+
+def _drawn(
+    structure: Atoms, source: DisplacementSource | RattleSource | ApproachSource, random: np.random.Generator
+) -> list[Atoms]:
+    """Frames that cost nothing but depend on a seed."""
+    if isinstance(source, RattleSource):
+        return rattled_frames(structure, source, random)
+    if isinstance(source, ApproachSource):
+        return approach_frames(structure, source, random)
+    return displaced_frames(structure, source, random)
 
 
 def _starts(structure: Atoms, source: DynamicsSource, seed: int) -> list[Atoms]:
@@ -185,6 +202,8 @@ def _cheap_frames(source: Source, campaign: Campaign, files: Files, labeler: Lab
     system = campaign.system(source.system)
     if isinstance(source, ScanSource):
         return scan_frames(structure_of(campaign, files, source.system), source)
+    if isinstance(source, DissociationSource):
+        return dissociation_frames(structure_of(campaign, files, source.system), source)
     if isinstance(source, FileSource):
         return [_named(frame, system) for frame in files.frames(source.path, source.index)]
     if isinstance(source, LabelledSource):
@@ -197,12 +216,6 @@ def _named(frame: Atoms, system: System) -> Atoms:
     """A frame without numbers, with the system's name, charge and spin."""
     info = {"system": system.name, "charge": system.charge, "spin": system.spin}
     return Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
-
-
-def _displaced(structure: Atoms, amplitude: float, random: np.random.Generator) -> Atoms:
-    frame = structure.copy()
-    frame.positions += random.uniform(-amplitude, amplitude, frame.positions.shape)
-    return frame
 
 
 def _label(path: str, number: int, found: Atoms, system: System) -> Label:
@@ -237,8 +250,23 @@ def _check_frame(labeler: Labeler[Any], frame: Atoms, where: str) -> None:
         raise type(error)(f"{where}: {error}") from error
 
 
-def _check_dynamics(source: DynamicsSource, structure: Atoms, settings: Settings) -> None:
-    check_driver(source.driver, settings, structure, "dynamics: driver")
+def _check_made(source: Source, structure: Atoms, labeler: Labeler[Any]) -> None:
+    """Check a source that makes frames of a structure; what costs nothing says so when it is built."""
+    if isinstance(source, DynamicsSource):
+        _check_dynamics(source, structure, labeler)
+    elif isinstance(source, NormalModeSource):
+        driver = source.driver if source.driver is not None else labeler.options
+        check_driver(driver, labeler.settings, structure, "normal_modes: driver")
+    elif isinstance(source, ScanSource):
+        scan_frames(structure, source)
+    elif isinstance(source, DissociationSource):
+        dissociation_frames(structure, source)
+    elif isinstance(source, DisplacementSource | RattleSource | ApproachSource):
+        _drawn(structure, source, np.random.default_rng(0))
+
+
+def _check_dynamics(source: DynamicsSource, structure: Atoms, labeler: Labeler[Any]) -> None:
+    check_driver(source.driver, labeler.settings, structure, "dynamics: driver")
     runs = len(_starts(structure, source, 1)) * len(source.temperature_K)
     if source.confine is not None:
         source.confine.check("dynamics: confine", len(structure))
@@ -256,6 +284,10 @@ def count_frames(source: Source, files: Files) -> int:
         return len(files.frames(source.path, source.index))
     if isinstance(source, ScanSource):
         return source.points
-    if isinstance(source, DisplacementSource | DynamicsSource):
+    if isinstance(source, DissociationSource):
+        return source.points * len(source.bonds)
+    if isinstance(source, ApproachSource):
+        return source.points * source.orientations
+    if isinstance(source, DisplacementSource | RattleSource | NormalModeSource | DynamicsSource):
         return source.frames
     return 0

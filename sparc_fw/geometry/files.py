@@ -15,6 +15,7 @@ from ase.io.formats import string2index
 
 from sparc_fw.encoding import pack_arrays, pack_frames, unpack_arrays, unpack_frames
 from sparc_fw.errors import InputError
+from sparc_fw.geometry.inline import InlineStructure
 
 _WIDTHS = {"energy": 1, "forces": 3, "stress": 6}
 """Numbers that are kept (eV, eV/Å, eV/Å^3) and how many make one row; forces have a row per atom."""
@@ -131,6 +132,17 @@ class Files:
         names: list[str] = json.loads(str(arrays["names"]))
         refused = json.loads(str(arrays["refused"])) if "refused" in arrays else {}
         return cls({name: frames[a:b] for name, a, b in zip(names, starts, ends, strict=True)}, refused)
+
+
+def read_structure(path: str, folder: Path) -> InlineStructure:
+    """Read the last frame of a file, its path relative to `folder`, so that it can travel inside a campaign.
+
+    Raises
+    ------
+    InputError
+        Names a file that is missing, unreadable or empty.
+    """
+    return InlineStructure.from_atoms(_read(path, folder / path)[-1])
 
 
 def _read(path: str, location: Path) -> list[Atoms]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sparc_fw.geometry.confinement import AtomIndex, Confinement
+from sparc_fw.geometry.normal_modes import ModeSampling
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.registry import ByKind
 
@@ -59,13 +60,74 @@ class ScanSource(Source):
 
 
 class DisplacementSource(Source):
-    """The system's structure with every coordinate displaced at random."""
+    """The system's structure, or the frames of a scan, with every coordinate displaced at random."""
 
     kind: Literal["displacements"]
     amplitude_A: float = Field(0.05, gt=0)
-    """Largest displacement along each axis, uniform in ±amplitude, Å."""
+    """Largest displacement along each axis where they are uniform, their standard deviation where normal, Å."""
+    distribution: Literal["uniform", "normal"] = "uniform"
+    """How displacements along each axis and of each atom are distributed, every one on its own."""
+    around: ScanSource | None = None
+    """Scan whose frames are displaced in turn, first to last and over again; where unset, the structure is."""
     frames: int = Field(ge=1)
     """Number of frames."""
+
+
+class RattleSource(Source):
+    """The system's structure rattled at a distance that atoms keep, in a cell that may be strained at random."""
+
+    kind: Literal["rattle"]
+    stdev_A: float = Field(0.1, gt=0)
+    """Standard deviation of the displacements along each axis, Å."""
+    min_fraction: float = Field(0.7, ge=0)
+    """A displacement is drawn again that brings an atom nearer to another one than this fraction of the sum of their
+    covalent radii, unless they are so near already."""
+    strain: float = Field(0.0, ge=0, lt=0.5)
+    """Components of the cell's random strain are uniform between plus and minus this; 0 for none."""
+    frames: int = Field(ge=1)
+    """Number of frames."""
+
+
+class DissociationSource(Source):
+    """Bonds of the system's structure broken one by one: what hangs on the second atom is pulled off rigidly."""
+
+    kind: Literal["dissociation"]
+    bonds: list[tuple[AtomIndex, AtomIndex]] = Field(min_length=1)
+    """Pairs of atoms; counted from 0."""
+    last_A: float = Field(4.0, gt=0)
+    """Last distance of each pair, Å; the first is that of the structure."""
+    points: int = Field(10, ge=2)
+    """Number of frames for each bond, evenly spaced, both ends included."""
+
+
+class ApproachSource(Source):
+    """Two rigid fragments of the system's structure at a range of distances, turned at random."""
+
+    kind: Literal["approach"]
+    fragment: list[AtomIndex] = Field(min_length=1)
+    """Atoms that move; the others stay."""
+    first_A: float = Field(4.0, gt=0)
+    """First distance of the two nearest atoms of both fragments, Å."""
+    last_A: float = Field(1.5, gt=0)
+    """Last distance of the two nearest atoms of both fragments, Å."""
+    points: int = Field(10, ge=1)
+    """Number of frames for each orientation, evenly spaced, both ends included."""
+    orientations: int = Field(1, ge=1)
+    """How the fragment is turned and from which side it comes: as it is in the structure, and then at random."""
+
+
+class NormalModeSource(Source, ModeSampling):
+    """The system's structure displaced along its normal modes, by the forces of a driver."""
+
+    kind: Literal["normal_modes"]
+    driver: Annotated[LabelerOptions, ByKind("labeler")] | None = None
+    """Whose forces: any labeler that offers a calculator, such as xtb; where unset, the campaign's labeler."""
+    relax: bool = True
+    """Whether the driver relaxes the structure first; false to displace it as it is."""
+    fmax_eV_A: float = Field(0.01, gt=0)
+    """It is relaxed where no atom feels a longer force, eV/Å."""
+    max_steps: int = Field(500, ge=1)
+    """Most steps of the relaxation."""
 
 
 class Quench(BaseModel):
@@ -132,7 +194,16 @@ class DynamicsSource(Source):
 
 
 FrameSource = Annotated[
-    FileSource | LabelledSource | ScanSource | DisplacementSource | DynamicsSource, Field(discriminator="kind")
+    FileSource
+    | LabelledSource
+    | ScanSource
+    | DisplacementSource
+    | RattleSource
+    | DissociationSource
+    | ApproachSource
+    | NormalModeSource
+    | DynamicsSource,
+    Field(discriminator="kind"),
 ]
 
 

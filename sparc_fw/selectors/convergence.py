@@ -26,7 +26,7 @@ class Progress:
     hours : float
         Wall time since the campaign was registered.
     planned_ps, survived_ps : float
-        Exploration time of this iteration, over all replicas.
+        Exploration time of this iteration, over all replicas that run in time.
     earlier : sequence of (fractions, verdict)
         What the iterations before this one concluded, in order.
     """
@@ -40,8 +40,8 @@ class Progress:
 
     @property
     def survived(self) -> float:
-        """Fraction of the planned exploration time that was survived."""
-        return min(1.0, self.survived_ps / self.planned_ps) if self.planned_ps > 0 else 0.0
+        """Fraction of the planned exploration time that was survived; 1 where nothing was to run in time."""
+        return min(1.0, self.survived_ps / self.planned_ps) if self.planned_ps > 0 else 1.0
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,8 @@ def _judge(
 ) -> tuple[Verdict, str, bool]:
     spent = _spent(progress, budget)
     if not choice.frames:
-        return (
-            "stalled",
-            f"no frame was explored ({progress.survived_ps:.1f} of {progress.planned_ps:.1f} ps ran)",
-            False,
-        )
+        ran = f"{progress.survived_ps:.1f} of {progress.planned_ps:.1f} ps ran"
+        return "stalled", f"no frame was explored ({ran if progress.planned_ps else _survival(progress)})", False
     if fractions["failed"] > convergence.max_failed_fraction:
         return _exploded(choice, fractions, progress, convergence, spent)
     numbers = _numbers(choice, fractions, progress, convergence)
@@ -176,6 +173,8 @@ def _numbers(choice: Choice, fractions: dict[str, float], progress: Progress, co
 
 
 def _survival(progress: Progress) -> str:
+    if not progress.planned_ps:
+        return "nothing ran in time"
     if progress.survived >= 1.0:
         return f"all of {progress.planned_ps:.1f} ps survived"
     return f"{progress.survived_ps:.2f} of {progress.planned_ps:.2f} ps survived"

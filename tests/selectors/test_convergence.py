@@ -36,6 +36,7 @@ def judge(
     chosen: Choice,
     earlier: Earlier | None = None,
     survived_ps: float = 8.0,
+    planned_ps: float = 8.0,
     convergence: dict[str, Any] | None = None,
     budget: dict[str, Any] | None = None,
     **progress: Any,
@@ -43,7 +44,7 @@ def judge(
     values: dict[str, Any] = {"iteration": 1, "labels_spent": 100, "hours": 0.1} | progress
     return conclude(
         chosen,
-        Progress(planned_ps=8.0, survived_ps=survived_ps, earlier=earlier or [], **values),
+        Progress(planned_ps=planned_ps, survived_ps=survived_ps, earlier=earlier or [], **values),
         Convergence(**(convergence or {})),
         Budget(**(budget or {})),
     )
@@ -53,6 +54,13 @@ def test_converged_with_its_numbers() -> None:
     outcome = judge(choice(3158, 42))
     assert (outcome.verdict, outcome.go_on) == ("converged", False)
     assert outcome.sentence == "converged: 1.31 % of 3,200 frames above 0.15 eV/Å (limit 5 %), all of 8.0 ps survived"
+
+
+def test_what_does_not_run_in_time_needs_no_survival() -> None:
+    outcome = judge(choice(980, 20), survived_ps=0.0, planned_ps=0.0)
+    assert (outcome.verdict, outcome.fractions["survived"]) == ("converged", 1.0)
+    assert outcome.sentence.endswith("nothing ran in time")
+    assert judge(choice(0), planned_ps=0.0).sentence == "stalled: no frame was explored (nothing ran in time)"
 
 
 def test_fractions_and_counts_add_up() -> None:

@@ -63,6 +63,14 @@ def test_largest_deviation_first_ties_by_replica_and_index() -> None:
     assert [(frame.replica, frame.index) for frame in choice.frames] == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]
 
 
+def test_frames_that_follow_no_time_are_neither_lost_nor_too_close() -> None:
+    deviation = [0.5, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.5]
+    timed, untimed = exploration(deviation), exploration(deviation)
+    untimed.trajectories[0].times = np.full(len(deviation), np.nan)
+    assert fates(select(timed, spacing_fs=100.0)) == ["pick", *["failed"] * 7, "after_failure"]
+    assert fates(select(untimed, spacing_fs=100.0)) == ["pick", *["failed"] * 7, "pick"]
+
+
 def test_cap_and_limit() -> None:
     frames = exploration([0.9, 0.8, 0.7, 0.6])
     assert fates(select(frames, cap=2)) == ["pick", "pick", "over_cap", "over_cap"]
