@@ -39,6 +39,8 @@ CAMPAIGN = SMALL | {
         "max_cycle": 9,
         "second_order": False,
         "retries": {},
+        # Picks of so small a model lie anywhere; only what does not converge shall fail.
+        "force_cap": None,
     },
     "labeling": {"batch": 6, "min_label_fraction": 0.1},
     "potential": SMALL["potential"] | {"steps": 100},
