@@ -64,7 +64,8 @@ def lammps_input(
     velocity_seed, bath_seed, bias_seed = engine_seeds(seed, 3)
     periodic = bool(start.pbc.any())
     turning = "no" if periodic else "yes"
-    relax = ["min_modify norm max", f"minimize 0.0 {RELAXED!r} {RELAX_STEPS} {10 * RELAX_STEPS}"]
+    # A minimization counts its iterations as steps, which are no time.
+    relax = ["min_modify norm max", f"minimize 0.0 {RELAXED!r} {RELAX_STEPS} {10 * RELAX_STEPS}", "reset_timestep 0"]
     bias = [f"fix bias all colvars {COLVARS} output bias seed {bias_seed}"] if drives.biased else []
     plumed = [f"fix plumed all plumed plumedfile {PLUMED} outfile plumed.log"] if drives.plumed else []
     return [

@@ -177,6 +177,8 @@ def test_relaxed_before_it_moves(engine: str, tmp_path: Path) -> None:
     )
     [found] = explorer.explore(Replica(pushed, potential, [Path("none")], 0, 0, 2, tmp_path, ignore_progress))
     assert np.abs(found.positions[0] - start.positions).max() <= 0.05 / STIFFNESS
+    assert found.times.tolist() == [0.0, 5.0, 10.0]
+    assert found.steps == 20
     assert np.abs(pushed.positions - start.positions).max() > 0.1
 
 
