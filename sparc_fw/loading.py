@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.explorers.base import ExplorerOptions
 from sparc_fw.geometry.files import Files, read_structure
 from sparc_fw.geometry.sources import DynamicsSource, NormalModeSource
 from sparc_fw.registry import Group, backend_classes
@@ -207,7 +208,7 @@ def _check_backends(campaign: Campaign, settings: Settings) -> None:
         "potential": ("potential", campaign.potential),
         "selector": ("selector", campaign.selector),
     }
-    for key, explorer in campaign.explorers().items():
+    for key, explorer in _scheduled(campaign):
         backends[key] = ("explorer", explorer)
     for source in campaign.sources():
         if isinstance(source, DynamicsSource | NormalModeSource) and source.driver is not None:
@@ -218,6 +219,14 @@ def _check_backends(campaign: Campaign, settings: Settings) -> None:
             raise MissingDependency(f"{name}: {'; '.join(missing)}")
 
 
+def _scheduled(campaign: Campaign) -> Iterator[tuple[str, ExplorerOptions]]:
+    """Every explorer as it begins, and as its schedule makes it later, by key."""
+    for key, options in campaign.explorers().items():
+        yield key, options.at(0)
+        for iteration in sorted(options.schedule.keys() - {0}):
+            yield f"{key}.schedule[{iteration}]", options.at(iteration)
+
+
 def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
     from sparc_fw.geometry.build import structure_of
 
@@ -225,7 +234,7 @@ def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
     if hasattr(potential, "check"):
         with _named("potential"):
             potential.check()
-    for key, options in loaded.campaign.explorers().items():
+    for key, options in _scheduled(loaded.campaign):
         explorer: Any = _backend("explorer", options, settings)
         for system in loaded.campaign.systems:
             if options.explores(system.name):

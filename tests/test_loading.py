@@ -112,6 +112,10 @@ BAD = {
         set_at("explorer", "schedule")({1: {"timestep_fs": "fast"}}),
         ["explorer: schedule[1]: timestep_fs: Input should be a valid number"],
     ),
+    "schedule that fits no structure": (
+        set_at("explorer", "schedule")({2: {"confine": {"around": [8], "radius_A": 3.0}}}),
+        ["explorer.schedule[2]: system 'nh3bh3'", "around: found atom 8, but the structure has 8 atoms"],
+    ),
     "no explorer": (set_at("explorer")([]), ["explorer: found [], expected"]),
     "no kind": (set_at("explorer")({"replicas": 2}), ["explorer", "'kind'"]),
     "wrong type": (
