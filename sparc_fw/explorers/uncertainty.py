@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
@@ -27,6 +28,12 @@ class UncertaintyOptions(ASEOptions):
     bias has gained 63 % of `depth_eV`, eV."""
     bound_eV_per_atom: float = Field(0.2, gt=0)
     """Mean energy above the start at which nothing is left of the bias, eV per atom."""
+
+    @model_validator(mode="after")
+    def _no_driver(self) -> Self:
+        if self.driver is not None:
+            raise ValueError("driver: found one, expected none: the committee itself is what this explorer follows")
+        return self
 
 
 class UncertaintyExplorer(ASEExplorer):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
+from pydantic import ValidationError
 
 from model_surfaces import Springs, Surface, replica
 from sparc_fw.documents import Trajectory
@@ -105,3 +106,8 @@ def test_energy_with_the_bias_is_conserved() -> None:
     assert np.ptp(found.series["total_energy_eV"]) < 0.01 * exchanged
     parts = found.series["mean_energy_eV"] + found.series["bias_eV"]
     assert found.series["potential_energy_eV"] == pytest.approx(parts, abs=1e-12)
+
+
+def test_a_driver_would_hide_the_committee() -> None:
+    with pytest.raises(ValidationError, match="driver: found one, expected none"):
+        UncertaintyOptions.model_validate({"driver": {"kind": "xtb"}})
