@@ -12,15 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
+from sparc_fw.section import Section
 from sparc_fw.settings import Settings
 
 
-class Options(BaseModel):
+class Options(Section):
     """Typed options of a backend; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     text_files: ClassVar[dict[str, str]] = {}
     """Keys that name a text file, and the key that its content goes into when the campaign is read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from sparc_fw.explorers.base import ExplorerOptions
 from sparc_fw.geometry.inline import InlineStructure
@@ -12,16 +12,13 @@ from sparc_fw.geometry.sources import FileSource, FrameSource, LabelledSource, S
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.potentials.base import PotentialOptions
 from sparc_fw.registry import ByKind, OneOrMore
+from sparc_fw.section import Section
 from sparc_fw.selectors.base import SelectorOptions
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class Resources(_Section):
+class Resources(Section):
     """What a label of a system needs from the queue; passed on to FireWorks' queue adapter."""
 
     cores: int | None = Field(None, ge=1)
@@ -51,7 +48,7 @@ class Resources(_Section):
         return words | self.queue
 
 
-class System(_Section):
+class System(Section):
     """A molecule or cell that the campaign is about."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
@@ -66,7 +63,7 @@ class System(_Section):
     """What its labels need from the queue."""
 
 
-class Suspects(_Section):
+class Suspects(Section):
     """Which labels are computed once more because the committee finds them impossible."""
 
     z_score: float = Field(5.0, gt=0)
@@ -84,7 +81,7 @@ class Suspects(_Section):
     """… and the same forces within this, eV/Å."""
 
 
-class Labeling(_Section):
+class Labeling(Section):
     """How labels are batched, checked, and how many may fail."""
 
     batch: int = Field(15, ge=1)
@@ -101,14 +98,14 @@ class Labeling(_Section):
     """Least fraction of an iteration's labels that must succeed for the campaign to go on."""
 
 
-class Validation(_Section):
+class Validation(Section):
     """Labels held out of training, on which members are compared."""
 
     fraction: float = Field(0.1, gt=0, lt=1)
     """Fraction of each iteration's labels that is held out; once held out, always held out."""
 
 
-class Convergence(_Section):
+class Convergence(Section):
     """When an iteration concludes that it is enough, or that it got out of hand."""
 
     max_unsure_fraction: Fraction = 0.05
@@ -125,7 +122,7 @@ class Convergence(_Section):
     """So many exploded iterations in a row end the campaign."""
 
 
-class Budget(_Section):
+class Budget(Section):
     """What the campaign may spend."""
 
     labels: int = Field(300, ge=1)
@@ -136,7 +133,7 @@ class Budget(_Section):
     """Most hours of wall time since the campaign was registered; where unset, no limit."""
 
 
-class Campaign(_Section):
+class Campaign(Section):
     """One campaign: a reactive system, how it is labelled, learned, explored, and when it is enough."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")

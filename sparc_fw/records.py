@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from sparc_fw.documents import Exploration, FrameVerdict, Label, Report, Selection, Trajectory
+from sparc_fw.documents import FrameVerdict, Label, Report, Selection
 from sparc_fw.encoding import frame_info, pack_arrays, pack_frames, unpack_arrays, unpack_frames
 from sparc_fw.mongo import MongoDocument
+from sparc_fw.trajectories import Exploration, Trajectory
 
 PLAIN_LABEL_FIELDS = (
     "status",

@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.dataset_records import DatasetRecords
-from sparc_fw.documents import Exploration, Report, Selection, TrainedModel
+from sparc_fw.documents import Report, Selection, TrainedModel
 from sparc_fw.errors import CampaignExists, InputError
 from sparc_fw.frame_records import FrameRecords
 from sparc_fw.geometry.files import Files as CampaignFiles
@@ -29,6 +29,7 @@ from sparc_fw.records import (
 from sparc_fw.settings import Settings
 from sparc_fw.stage_records import StageRecords
 from sparc_fw.suspect_records import SuspectRecords
+from sparc_fw.trajectories import Exploration
 
 
 def _taken(name: str) -> CampaignExists:

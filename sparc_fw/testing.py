@@ -19,11 +19,12 @@ from ase.calculators.calculator import Calculator, all_changes
 from pydantic import Field
 from typing_extensions import Self
 
-from sparc_fw.documents import Dataset, TrainedModel, Trajectory, frame_hash
+from sparc_fw.documents import Dataset, TrainedModel, frame_hash
 from sparc_fw.errors import TrainingDiverged
 from sparc_fw.explorers.base import Explorer, Replica, TimedOptions
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError
 from sparc_fw.potentials.base import Evaluator, Potential, PotentialOptions, Progress
+from sparc_fw.trajectories import Trajectory
 
 LOG = "MORSE_LOG"
 """Environment variable that names a file, which gets a line for each calculation, so that a test can count them."""

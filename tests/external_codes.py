@@ -58,3 +58,12 @@ def ready(labeler: LabelerType) -> LabelerType:
 def hydrogen() -> Atoms:
     """A stretched H2 without symmetry."""
     return Atoms("H2", [(0, 0, 0), (0.03, 0.1, 0.8)])
+
+
+def layer(height: float, place: float) -> Atoms:
+    """A layer of H2 in a cell of some height."""
+    frame = hydrogen()
+    frame.positions[:, 2] += place
+    frame.set_cell([[3.0, 0, 0], [-1.5, 2.6, 0], [0, 0, height]])
+    frame.pbc = (True, True, False)
+    return frame

@@ -10,11 +10,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from sparc_fw.documents import Dataset, TrainedModel
+from known_potential import Known
 from sparc_fw.explorers.base import Replica
 from sparc_fw.geometry.normal_modes import rigid_motions
-from sparc_fw.potentials.base import Evaluator, Potential, PotentialOptions, Progress
-from sparc_fw.settings import Settings
+from sparc_fw.potentials.base import Evaluator
 from trained_models import ignore_progress
 
 
@@ -97,11 +96,11 @@ class _Batch(Evaluator):
         return np.array(energies), np.array(forces)
 
 
-class Lent(Potential[PotentialOptions]):
+class Lent(Known):
     """A committee of known calculators; the model ``Path("k")`` is the k-th of them."""
 
     def __init__(self, members: Sequence[Calculator]) -> None:
-        super().__init__(PotentialOptions(kind="lent"), Settings())
+        super().__init__()
         self.members = members
 
     def calculator(self, model: Path) -> Calculator:
@@ -109,19 +108,6 @@ class Lent(Potential[PotentialOptions]):
 
     def load(self, model: Path) -> Evaluator:
         return _Batch(self.calculator(model))
-
-    @property
-    def total_steps(self) -> int:
-        return 0
-
-    def with_steps(self, steps: int) -> Lent:
-        raise NotImplementedError
-
-    def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
-        raise NotImplementedError
-
-    def lammps_lines(self, model: Path, elements: Any) -> list[str]:
-        raise NotImplementedError
 
 
 def replica(start: Atoms, *members: Calculator, seed: int = 5) -> Replica:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
-from sparc_fw.documents import Exploration, Trajectory
 from sparc_fw.records import exploration_from_record, exploration_to_record
+from sparc_fw.trajectories import Exploration, Trajectory
 
 
 def part(atoms: Atoms, frames: int, name: str, ended: str) -> Trajectory:

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.potentials.committee import force_deviation
 from sparc_fw.potentials.deepmd import DeepMDPotential
 from sparc_fw.potentials.deepmd_input import DeepMDOptions
 from sparc_fw.settings import Settings
+from sparc_fw.trajectories import Trajectory
 
 FRAMES = 8192
 ROUNDS = 5

@@ -13,7 +13,6 @@ from ase.md.md import MolecularDynamics
 from ase.optimize import BFGS
 from pydantic import Field
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import InputError
 from sparc_fw.explorers.ase_integrators import Ensemble, draw_velocities, integrator
@@ -31,6 +30,7 @@ from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.labelers.driver import check_driver, driving_calculator, make_driver
 from sparc_fw.potentials.committee import spread
 from sparc_fw.registry import ByKind
+from sparc_fw.trajectories import Trajectory
 
 
 class ASEOptions(MDOptions):

@@ -13,11 +13,10 @@ from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from sparc_fw.backend import Backend, Options
-from sparc_fw.documents import Trajectory
 from sparc_fw.geometry.files import Files
 from sparc_fw.potentials.base import Potential, Progress
-
-Positive = Annotated[float, Field(gt=0)]
+from sparc_fw.section import Positive
+from sparc_fw.trajectories import Trajectory
 
 FIXED = ("kind", "name", "systems", "replicas", "schedule")
 """Keys that no schedule changes: they decide which Fireworks an iteration has."""

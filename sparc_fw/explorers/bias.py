@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from sparc_fw.errors import InputError
 from sparc_fw.geometry.confinement import AtomIndex
-
-Positive = Annotated[float, Field(gt=0)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+from sparc_fw.section import Positive, Section
 
 
-class Distance(_Part):
+class Distance(Section):
     """Distance of two atoms, Å."""
 
     kind: Literal["distance"]
@@ -25,7 +20,7 @@ class Distance(_Part):
     """Counted from 0."""
 
 
-class Difference(_Part):
+class Difference(Section):
     """One distance minus another, Å: how far an atom has gone from one neighbour to the next."""
 
     kind: Literal["difference"]
@@ -35,7 +30,7 @@ class Difference(_Part):
     """Of the second one."""
 
 
-class Angle(_Part):
+class Angle(Section):
     """Angle of three atoms, the corner in the middle, degrees."""
 
     kind: Literal["angle"]
@@ -43,7 +38,7 @@ class Angle(_Part):
     """Counted from 0."""
 
 
-class Dihedral(_Part):
+class Dihedral(Section):
     """Dihedral angle of four atoms, degrees from -180 to 180."""
 
     kind: Literal["dihedral"]
@@ -51,7 +46,7 @@ class Dihedral(_Part):
     """Counted from 0."""
 
 
-class Coordination(_Part):
+class Coordination(Section):
     """How many atoms of one group are near those of another: the sum of (1 - x^6) / (1 - x^12), x = r / radius."""
 
     kind: Literal["coordination"]
@@ -80,7 +75,7 @@ def atoms_of(variable: Variable) -> list[int]:
     return [*variable.atoms, *more]
 
 
-class _Biased(_Part):
+class _Biased(Section):
     cv: Variable
     """The collective variable."""
 

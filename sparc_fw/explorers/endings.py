@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
 
 import numpy as np
 from ase import Atoms
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.errors import InputError
 from sparc_fw.geometry.confinement import AtomIndex
 from sparc_fw.geometry.isolation import describe_isolation, nearest_neighbours
-
-Positive = Annotated[float, Field(gt=0)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+from sparc_fw.section import Positive, Section
+from sparc_fw.trajectories import Trajectory
 
 
-class DistanceBound(_Part):
+class DistanceBound(Section):
     """Bounds on the distance of two atoms."""
 
     atoms: tuple[AtomIndex, AtomIndex]
@@ -60,7 +54,7 @@ class DistanceBound(_Part):
         return None
 
 
-class Disagreement(_Part):
+class Disagreement(Section):
     """A run ends when the committee has disagreed for some time, told while it runs."""
 
     deviation_eV_A: Positive

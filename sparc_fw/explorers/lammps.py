@@ -15,7 +15,6 @@ from ase import Atoms
 from ase.calculators.lammps import Prism
 
 from sparc_fw.child_process import clean_environment, last_lines, run_child
-from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import InputError, MissingDependency, StageFailed
 from sparc_fw.explorers.base import Explorer, Replica, by_place
@@ -48,6 +47,7 @@ from sparc_fw.explorers.lammps_input import (
 from sparc_fw.explorers.md import Plan, plan
 from sparc_fw.explorers.plumed import input_lines
 from sparc_fw.explorers.plumed_series import plumed_series
+from sparc_fw.trajectories import Trajectory
 
 LOG = "log.lammps"
 DEVIATION = "deviation.out"

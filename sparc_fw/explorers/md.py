@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field, model_validator
 
-from sparc_fw.explorers.base import Positive, Replica, TimedOptions, by_place
+from sparc_fw.explorers.base import Replica, TimedOptions, by_place
 from sparc_fw.explorers.bias import Bias, Steered, pulling_ps
 from sparc_fw.explorers.endings import Disagreement, DistanceBound
 from sparc_fw.geometry.confinement import Confinement
+from sparc_fw.section import Positive
 
 RELAXED = 0.05
 """A start is relaxed when no force is larger, eV/Å."""

@@ -12,7 +12,6 @@ from ase import Atoms
 from ase.optimize import FIRE
 from pydantic import Field, model_validator
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.ends import SAME_A, aligned, check_ends, check_same_atoms, distance, path_coordinate
 from sparc_fw.explorers.searches import (
@@ -28,6 +27,7 @@ from sparc_fw.explorers.searches import (
 from sparc_fw.geometry.files import read_structure
 from sparc_fw.geometry.inline import InlineStructure
 from sparc_fw.geometry.normal_modes import ModeSampling, normal_modes, thermal_displacements
+from sparc_fw.trajectories import Trajectory
 
 
 class NEBOptions(SearchOptions):

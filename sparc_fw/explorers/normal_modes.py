@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from ase import Atoms
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.searches import SearchOptions, as_trajectory, forces_of, relax, with_calculator
 from sparc_fw.geometry.normal_modes import ModeSampling, normal_modes, thermal_displacements
+from sparc_fw.trajectories import Trajectory
 
 
 class NormalModesOptions(SearchOptions, ModeSampling):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from sparc_fw.explorers.base import ExplorerOptions, Positive
+from sparc_fw.explorers.base import ExplorerOptions
 from sparc_fw.geometry.recipes import EndRecipe, FileRecipe, Geometry, Recipe, StartRecipe
+from sparc_fw.section import Positive, Section
 
 Axis = Literal["x", "y", "z"]
 
 
-class Run(BaseModel):
+class Run(Section):
     """Common to everything that a phase can do."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     kind: str
 
@@ -182,19 +181,15 @@ class Shear(GripRun):
 AnyRun = Annotated[Relax | NVT | Ramp | NPT | Strain | Load | Pull | Shear, Field(discriminator="kind")]
 
 
-class Sampling(BaseModel):
+class Sampling(Section):
     """Which frames of a phase are kept and judged: one from each of several windows of equal time."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     frames: int = Field(20, ge=0)
     """Number of windows; a frame is drawn at random in each."""
 
 
-class Phase(BaseModel):
+class Phase(Section):
     """A geometry, what is done with it, and what is kept."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")
     """Name, by which later phases and iterations refer to it."""

@@ -13,13 +13,13 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import PropertyNotImplementedError
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import StageFailed
 from sparc_fw.explorers.grips import AXES, Grips
 from sparc_fw.explorers.phase_options import NPT, GripRun, Phase, PhasesOptions, Ramp, Relax, Strain, TimedRun
 from sparc_fw.geometry.isolation import describe_isolation
 from sparc_fw.geometry.overlap import describe_overlap
+from sparc_fw.trajectories import Trajectory
 
 SERIES = ("time_fs", "temperature_K", "potential_energy_eV", "total_energy_eV", "volume_A3")
 

@@ -11,7 +11,6 @@ from typing import ClassVar
 import numpy as np
 from ase import Atoms
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import InputError
 from sparc_fw.explorers.base import Explorer, Replica
@@ -24,6 +23,7 @@ from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.geometry.packing import missing_packmol
 from sparc_fw.geometry.recipes import PackmolRecipe, Recipe
 from sparc_fw.seeds import derive_seed
+from sparc_fw.trajectories import Trajectory
 
 
 class PhasesExplorer(Explorer[PhasesOptions]):

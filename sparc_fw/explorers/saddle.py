@@ -9,7 +9,6 @@ import numpy as np
 from ase import Atoms
 from pydantic import Field
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.searches import (
     SearchOptions,
@@ -21,6 +20,7 @@ from sparc_fw.explorers.searches import (
     with_calculator,
 )
 from sparc_fw.geometry.normal_modes import ModeSampling, normal_modes, thermal_displacements
+from sparc_fw.trajectories import Trajectory
 
 
 class SaddleOptions(SearchOptions):

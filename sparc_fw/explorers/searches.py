@@ -11,12 +11,12 @@ from ase.optimize import FIRE
 from ase.optimize.optimize import Optimizer
 from pydantic import Field
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import InputError
 from sparc_fw.explorers.base import ExplorerOptions, Replica
 from sparc_fw.geometry.confinement import AtomIndex
 from sparc_fw.geometry.normal_modes import ForcesOf
+from sparc_fw.trajectories import Trajectory
 
 
 class SearchOptions(ExplorerOptions):

@@ -12,9 +12,9 @@ from ase.calculators.calculator import Calculator, all_changes
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.base import Replica
+from sparc_fw.trajectories import Trajectory
 
 
 class UncertaintyOptions(ASEOptions):

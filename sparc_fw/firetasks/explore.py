@@ -11,13 +11,13 @@ from ase import Atoms
 from fireworks import FWAction
 
 from sparc_fw.dataset import training_labels
-from sparc_fw.documents import Exploration
 from sparc_fw.errors import StageFailed
 from sparc_fw.explorers.base import Explorer, ExplorerOptions, Replica
 from sparc_fw.firetasks.base import CampaignTask, make_backend
 from sparc_fw.geometry.build import structure_of
 from sparc_fw.potentials.committee import force_deviation
 from sparc_fw.seeds import derive_seed
+from sparc_fw.trajectories import Exploration
 
 
 class ExploreTask(CampaignTask):

@@ -110,12 +110,12 @@ class LabelTask(SystemTask):
             mine = self.store.claim(chunk, self._owner)
             held |= {key: frames[key] for key in chunk if key not in mine}
             # Who held it may have finished between our first look and our claim.
-            todo = self._take_known({key: frames[key] for key in mine})
+            missing = self._take_known({key: frames[key] for key in mine})
             clock = time.perf_counter()
-            self._label(todo)
+            self._label(missing)
             self.store.release(mine, self._owner)
-            if todo:
-                seconds = (time.perf_counter() - clock) / len(todo)
+            if missing:
+                seconds = (time.perf_counter() - clock) / len(missing)
                 ahead = max(1, min(4 * ahead, int(CLAIM_SECONDS / seconds)))
         return held
 

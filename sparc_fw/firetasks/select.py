@@ -7,12 +7,13 @@ import time
 import numpy as np
 from fireworks import FWAction
 
-from sparc_fw.documents import Exploration, Selection
+from sparc_fw.documents import Selection
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.seeds import derive_seed
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
+from sparc_fw.trajectories import Exploration
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 

@@ -6,17 +6,16 @@ from typing import Annotated, Any
 
 import numpy as np
 from ase import Atoms
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sparc_fw.errors import InputError
+from sparc_fw.section import Section
 
 AtomIndex = Annotated[int, Field(ge=0)]
 
 
-class Confinement(BaseModel):
+class Confinement(Section):
     """A soft sphere that keeps fragments together so that they react: k (r - radius)^2 on each atom outside it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     around: list[AtomIndex] = Field(min_length=1)
     """The sphere's centre is the centre of mass of these atoms; counted from 0."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
+
+from sparc_fw.section import Section
 
 Vector = tuple[float, float, float]
 
 
-class InlineStructure(BaseModel):
+class InlineStructure(Section):
     """A structure written into the campaign itself; a molecule where it has no cell."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     symbols: list[str] = Field(min_length=1)
     """Chemical symbols, atom by atom."""

@@ -8,7 +8,9 @@ from typing import Literal
 
 import numpy as np
 from ase import Atoms, units
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from sparc_fw.section import Section
 
 ForcesOf = Callable[[np.ndarray], np.ndarray]
 """Forces (eV/Å) of positions (Å), both of shape (n_frames, n_atoms, 3)."""
@@ -18,10 +20,8 @@ PER_CM = units._hbar * 1e10 * np.sqrt(units._e / units._amu) / (units._e * units
 """Wavenumber, 1/cm, of a mode whose curvature is 1 eV/(Å^2 u)."""
 
 
-class ModeSampling(BaseModel):
+class ModeSampling(Section):
     """How structures are displaced along normal modes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     frames: int = Field(50, ge=1)
     """Number of displaced structures."""

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from ase.data import atomic_numbers
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-Positive = Annotated[float, Field(gt=0)]
+from sparc_fw.section import Positive, Section
+
 Count = Annotated[int, Field(ge=1)]
 Repeat = tuple[Count, Count, Count]
 
@@ -22,10 +23,8 @@ def _element(symbol: str) -> str:
 Element = Annotated[str, AfterValidator(_element)]
 
 
-class Recipe(BaseModel):
+class Recipe(Section):
     """Common to all ways to make a structure."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     kind: str
 
@@ -194,10 +193,8 @@ class NanoparticleRecipe(Recipe):
     """Edge of a periodic cubic box around it, Å; where unset, no box."""
 
 
-class Compound(BaseModel):
+class Compound(Section):
     """One ingredient of a mixture."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     of: Geometry
     """The molecule."""
@@ -246,10 +243,8 @@ class PackmolRecipe(Recipe):
         return [*(compound.of for compound in self.compounds), *slab]
 
 
-class Piece(BaseModel):
+class Piece(Section):
     """One structure of a collage, or a slice of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     of: Geometry
     """The structure, periodic in the plane."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from sparc_fw.geometry.confinement import AtomIndex, Confinement
 from sparc_fw.geometry.normal_modes import ModeSampling
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.registry import ByKind
+from sparc_fw.section import Section
 
 
-class Source(BaseModel):
+class Source(Section):
     """Common to all sources."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     kind: str
     system: str | None = None
@@ -130,10 +129,8 @@ class NormalModeSource(Source, ModeSampling):
     """Most steps of the relaxation."""
 
 
-class Quench(BaseModel):
+class Quench(Section):
     """Heat and cool in turn: hot phases react at the source's temperature, cold ones relax what came of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     hot_fs: float = Field(300.0, gt=0)
     """Length of a hot phase, with which a run begins, fs."""
@@ -145,10 +142,8 @@ class Quench(BaseModel):
     """The confining sphere is wider by this in cold phases, Å."""
 
 
-class RandomStarts(BaseModel):
+class RandomStarts(Section):
     """Structures with the system's atoms at random places, to begin dynamics from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     kind: Literal["random"]
     count: int = Field(ge=1)
@@ -207,10 +202,8 @@ FrameSource = Annotated[
 ]
 
 
-class TestSet(BaseModel):
+class TestSet(Section):
     """What every model is measured on; never trained on, not counted in the label budget."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     __test__ = False  # no pytest class
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from ase import Atoms
 
-from sparc_fw.documents import Errors, Label, Trajectory
+from sparc_fw.documents import Errors, Label
 from sparc_fw.errors import InputError
 from sparc_fw.potentials.base import Evaluator
+from sparc_fw.trajectories import Trajectory
 
 CHUNK_ATOMS = 131072
 """Atoms whose forces are held at a time: some 10 MB per array."""

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from sparc_fw.errors import InputError
 from sparc_fw.potentials.base import PotentialOptions
+from sparc_fw.section import Positive
 
-Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Neurons = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 Prefactors = tuple[NotNegative, NotNegative]

@@ -10,7 +10,8 @@ from typing import TypeVar
 from ase import Atoms
 
 from sparc_fw.backend import Backend, Options
-from sparc_fw.documents import Exploration, FrameVerdict
+from sparc_fw.documents import FrameVerdict
+from sparc_fw.trajectories import Exploration
 
 
 class SelectorOptions(Options):

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from ase import Atoms
 
-from sparc_fw.documents import Exploration
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.trust_window import TrustWindow, TrustWindowOptions
+from sparc_fw.trajectories import Exploration
 
 
 class RandomPicksOptions(TrustWindowOptions):

@@ -9,10 +9,11 @@ import numpy as np
 from ase import Atoms
 from pydantic import Field, model_validator
 
-from sparc_fw.documents import Exploration, FrameClass, FrameVerdict, Trajectory
+from sparc_fw.documents import FrameClass, FrameVerdict
 from sparc_fw.geometry.descriptor import frame_distances
 from sparc_fw.geometry.overlap import overlapping
 from sparc_fw.selectors.base import Choice, Selector, SelectorOptions
+from sparc_fw.trajectories import Exploration, Trajectory
 
 
 class TrustWindowOptions(SelectorOptions):

@@ -13,12 +13,12 @@ from ase.calculators.calculator import CalculationFailed, Calculator, all_change
 from ase.calculators.morse import MorsePotential
 
 from known_potential import Known
-from sparc_fw.documents import Trajectory
 from sparc_fw.errors import InputError
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.base import Replica
 from sparc_fw.geometry.isolation import nearest_neighbours
 from sparc_fw.settings import Settings
+from sparc_fw.trajectories import Trajectory
 from trained_models import ammonia_borane, ignore_progress
 
 

@@ -12,7 +12,6 @@ from ase import Atoms
 from pydantic import ValidationError
 
 from known_potential import Known
-from sparc_fw.documents import Trajectory
 from sparc_fw.errors import InputError
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.base import Replica
@@ -21,9 +20,10 @@ from sparc_fw.explorers.lammps import LAMMPSExplorer
 from sparc_fw.explorers.lammps_input import LAMMPSOptions
 from sparc_fw.explorers.plumed import input_lines, kernel_problem, read_fields
 from sparc_fw.settings import Settings
+from sparc_fw.trajectories import Trajectory
 from trained_models import ammonia_borane, ignore_progress
 
-# Soft repulsion and springs: the molecule wobbles, and nothing is expensive.
+# A spring per atom: the molecule wobbles, and nothing is expensive.
 LINES = [
     "pair_style zero 6.0",
     "pair_coeff * *",

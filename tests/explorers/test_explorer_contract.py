@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.lammps import LAMMPSExplorer
@@ -18,6 +17,7 @@ from sparc_fw.explorers.phase_options import PhasesOptions
 from sparc_fw.explorers.phases import PhasesExplorer
 from sparc_fw.potentials.committee import force_deviation
 from sparc_fw.settings import Settings
+from sparc_fw.trajectories import Trajectory
 from trained_models import ammonia_borane, ignore_progress, small_potential
 
 pytestmark = pytest.mark.slow

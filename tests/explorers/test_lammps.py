@@ -10,7 +10,6 @@ import pytest
 from ase import Atoms
 
 from sparc_fw.child_process import clean_environment
-from sparc_fw.documents import Trajectory
 from sparc_fw.errors import InputError, StageFailed
 from sparc_fw.explorers.base import Replica
 from sparc_fw.explorers.colvars import check_colvars, read_colvars, with_units
@@ -21,6 +20,7 @@ from sparc_fw.explorers.lammps_input import COLVARS, STRUCTURE, LAMMPSOptions
 from sparc_fw.explorers.md import Plan
 from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.settings import Settings
+from sparc_fw.trajectories import Trajectory
 from trained_models import ammonia_borane, ignore_progress, small_potential
 
 DISTANCE = """

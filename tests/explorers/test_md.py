@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.endings import Disagreement, DistanceBound, until_apart, until_out_of_bounds
 from sparc_fw.geometry.isolation import nearest_neighbours
+from sparc_fw.trajectories import Trajectory
 
 
 def leaving(distances: list[float]) -> Trajectory:

@@ -15,7 +15,6 @@ from ase.calculators.emt import EMT
 from ase.io import write
 
 from model_surfaces import MuellerBrown, Springs, at, replica
-from sparc_fw.documents import Trajectory
 from sparc_fw.errors import InputError
 from sparc_fw.explorers.neb import NEBExplorer, NEBOptions
 from sparc_fw.explorers.normal_modes import NormalModesExplorer, NormalModesOptions
@@ -23,6 +22,7 @@ from sparc_fw.explorers.saddle import SaddleExplorer, SaddleOptions
 from sparc_fw.geometry.inline import InlineStructure
 from sparc_fw.loading import parse_campaign
 from sparc_fw.settings import Settings
+from sparc_fw.trajectories import Trajectory
 from trained_models import ammonia_borane
 
 MINIMA = [(-0.558, 1.442, 0.0), (0.623, 0.028, 0.0), (-0.050, 0.467, 0.0)]

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from test_ase_md import Counted
 
 from known_potential import Known
-from sparc_fw.documents import Trajectory
 from sparc_fw.errors import InputError
 from sparc_fw.explorers.base import Replica
 from sparc_fw.explorers.phase_options import Phase, PhasesOptions
@@ -23,6 +22,7 @@ from sparc_fw.explorers.phase_run import chosen_steps
 from sparc_fw.explorers.phases import PhasesExplorer
 from sparc_fw.geometry.files import Files
 from sparc_fw.settings import Settings
+from sparc_fw.trajectories import Trajectory
 from trained_models import ignore_progress
 
 COPPER = {"kind": "bulk", "name": "Cu", "repeat": (2, 2, 2)}

@@ -10,10 +10,10 @@ from ase import Atoms
 from pydantic import ValidationError
 
 from model_surfaces import Springs, Surface, replica
-from sparc_fw.documents import Trajectory
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.uncertainty import BiasedCommittee, UncertaintyExplorer, UncertaintyOptions
 from sparc_fw.settings import Settings
+from sparc_fw.trajectories import Trajectory
 
 
 def triangle(stretch: float = 1.0) -> Atoms:

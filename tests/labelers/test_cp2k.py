@@ -14,7 +14,7 @@ from ase.build import molecule
 from ase.units import Bohr
 from pydantic import ValidationError
 
-from external_codes import cp2k, hydrogen
+from external_codes import cp2k, hydrogen, layer
 from sparc_fw.errors import InputError
 from sparc_fw.labelers import cp2k as module
 from sparc_fw.labelers.base import LabelError
@@ -250,15 +250,6 @@ def test_smearing_fills_orbitals_by_diagonalization() -> None:
     lines = input_lines(Atoms("Li8", cell=[9, 9, 9], pbc=True), template=template, smearing_K=500.0)
     assert {"&SMEAR T", "METHOD FERMI_DIRAC", "ELECTRONIC_TEMPERATURE [K] 500", "ADDED_MOS 16"} <= set(lines)
     assert "&OT" not in lines
-
-
-def layer(height: float, place: float) -> Atoms:
-    """A layer of H2 in a cell of some height."""
-    frame = hydrogen()
-    frame.positions[:, 2] += place
-    frame.set_cell([[3.0, 0, 0], [-1.5, 2.6, 0], [0, 0, height]])
-    frame.pbc = (True, True, False)
-    return frame
 
 
 @pytest.mark.parametrize(("solver", "chosen"), [("WAVELET", "ANALYTIC"), ("MT", "MT")])

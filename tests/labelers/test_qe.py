@@ -12,7 +12,7 @@ from ase.build import bulk, molecule
 from ase.units import Bohr
 from pydantic import ValidationError
 
-from external_codes import CHEAP_QE, hydrogen, qe
+from external_codes import CHEAP_QE, hydrogen, layer, qe
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.qe import QELabeler, QEOptions
 from sparc_fw.settings import Settings
@@ -87,15 +87,6 @@ def test_an_scf_that_did_not_converge_is_rescued() -> None:
     rescued = qe(electron_maxstep=3).label(hydrogen())
     assert (rescued.status, rescued.attempts) == ("ok", 3)
     assert rescued.energy == pytest.approx(wanted.energy, abs=1e-6)
-
-
-def layer(height: float, place: float) -> Atoms:
-    """A layer of H2 in a cell of some height."""
-    frame = hydrogen()
-    frame.positions[:, 2] += place
-    frame.set_cell([[3.0, 0, 0], [-1.5, 2.6, 0], [0, 0, height]])
-    frame.pbc = (True, True, False)
-    return frame
 
 
 def test_a_slab_is_cut_off_from_its_images_or_repeated_as_its_cell_says() -> None:

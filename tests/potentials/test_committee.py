@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from sparc_fw.documents import Label, Trajectory
+from sparc_fw.documents import Label
 from sparc_fw.errors import InputError
 from sparc_fw.potentials import committee
 from sparc_fw.potentials.base import Evaluator
+from sparc_fw.trajectories import Trajectory
 
 
 class Spring(Evaluator):

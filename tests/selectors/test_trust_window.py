@@ -11,10 +11,10 @@ import pytest
 from ase import Atoms
 from pydantic import ValidationError
 
-from sparc_fw.documents import Exploration, Trajectory
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.trust_window import TrustWindow, TrustWindowOptions
 from sparc_fw.settings import Settings
+from sparc_fw.trajectories import Exploration, Trajectory
 
 ANY_SEED = 7
 
