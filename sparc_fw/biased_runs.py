@@ -187,7 +187,7 @@ def _windows_dict(found: WindowsFound) -> dict[str, Any]:
         "problem": result.problem,
         "centres": [list(centres) for centres in result.centres],
         "independent_samples": result.samples,
-        "overlap": result.overlap.tolist(),
+        "overlap": result.overlap.tolist() if np.isfinite(result.overlap).all() else None,
         "curves": [
             {
                 "at": curve.at.tolist(),

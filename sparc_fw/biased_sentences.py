@@ -60,8 +60,8 @@ def _barrier(barrier: Barrier, unit: str) -> str:
     runs = f"{barrier.runs} run{'s' if barrier.runs > 1 else ''}"
     spread = "" if barrier.spread is None else f" ± {barrier.spread:.3f} (standard deviation)"
     place = f"{barrier.place:.3g} {unit}".rstrip()
-    text = f"{barrier.per_ps:g} {unit}/ps and {barrier.kelvin:g} K: highest work {barrier.height:.3f}{spread} eV at "
-    text += f"{place} ({runs}"
+    text = f"{barrier.per_ps:g} {unit}/ps and {barrier.kelvin:g} K: highest work {barrier.height:.3f}{spread} eV, "
+    text += f"reached at {place} ({runs}"
     if barrier.jarzynski is not None:
         text += f"; Jarzynski's average {barrier.jarzynski[0]:.3f} ± {barrier.jarzynski[1]:.3f} eV"
     text += ")"

@@ -82,11 +82,11 @@ class FreeEnergy:
     samples : list of int
         Independent samples of each window.
     overlap : ndarray of shape (n_windows, n_windows)
-        MBAR's overlap matrix.
+        MBAR's overlap matrix; NaN where MBAR has no solution.
     problem : str or None
         Why there is no curve, in one sentence.
     curves : list of Curve
-        One for each umbrella's variable; none where windows do not overlap.
+        One for each umbrella's variable; none where there is a problem.
     """
 
     centres: list[tuple[float, ...]]
@@ -121,16 +121,27 @@ def free_energy(windows: Sequence[Window], umbrellas: Sequence[Umbrella], kelvin
     counts = [len(part) for part, _ in taken]
     kT = kB * kelvin
     reduced = np.array([(_umbrella_energy(values, window, umbrellas) + walls) / kT for window in windows])
-    surface = pymbar.FES(reduced, np.array(counts))
-    overlap = np.array(surface.get_mbar().compute_overlap()["matrix"])
     centres = [window.centres for window in windows]
-    problem = _apart(centres, overlap)
-    curves = []
-    if problem is None:
-        for column, umbrella in enumerate(umbrellas):
+    overlap = np.full((len(windows), len(windows)), np.nan)
+    curves: list[Curve] = []
+    try:
+        surface = pymbar.FES(reduced, np.array(counts))
+        overlap = np.array(surface.get_mbar().compute_overlap()["matrix"])
+        problem = _apart(centres, overlap)
+        for column, umbrella in enumerate(umbrellas if problem is None else []):
             here = values[:, column]
             curves.append(_curve(surface, here, _edges(here, float(np.sqrt(kT / umbrella.stiffness))), kT))
-    return FreeEnergy(centres, counts, overlap, problem, curves)
+    except pymbar.utils.ParameterError as error:
+        # Its equations have no solution where samples lie far from all centres.
+        words = " ".join(str(error).removeprefix("Warning: ").split())
+        problem = f"MBAR finds no solution: do the runs stay near the centres of their windows? ({words})"
+    except _TooFew:
+        problem = f"{len(values)} independent samples are too few for a curve: run longer"
+    return FreeEnergy(centres, counts, overlap, problem, curves if problem is None else [])
+
+
+class _TooFew(Exception):
+    """There is no bin, or one only, with samples enough."""
 
 
 def pymbar_library() -> ModuleType:
@@ -193,12 +204,15 @@ def _edges(values: np.ndarray, width: float) -> np.ndarray:
 
 
 def _curve(surface: Any, values: np.ndarray, edges: np.ndarray, kT: float) -> Curve:
+    """The curve over the bins that have samples enough; errors are of the difference from the lowest of them."""
     surface.generate_fes(np.zeros(len(values)), values, fes_type="histogram", histogram_parameters={"bin_edges": edges})
     middles = 0.5 * (edges[1:] + edges[:-1])
     at = middles[np.histogram(values, edges)[0] >= LEAST_SAMPLES]
-    found = surface.get_fes(at, reference_point="from-lowest", uncertainty_method="analytical")
+    if len(at) < 2:
+        raise _TooFew
+    lowest = at[int(np.argmin(surface.get_fes(at)["f_i"]))]
+    found = surface.get_fes(at, reference_point="from-specified", fes_reference=lowest, uncertainty_method="analytical")
     energy, error = kT * np.asarray(found["f_i"]), kT * np.asarray(found["df_i"])
-    energy -= energy.min()
     return Curve(at, energy, error, _barrier(at, energy, error))
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+REACHED = 0.99
+"""Where the work first comes to this fraction of its highest point, the barrier is passed: a bond that broke leaves a
+plateau on which the highest point itself lies anywhere."""
 RISING = 0.05
 """Work still rises at the end where the last tenth of the way brought more than this fraction of its highest point."""
 
@@ -47,7 +50,8 @@ class Barrier:
     broken : list of str
         How the runs ended that did not complete.
     height, place : float
-        Mean over the runs of the highest point of their work, eV, and of where the restraint was, in its unit.
+        Mean over the runs of the highest point of their work, eV, and of where the restraint was when the work first
+        came within 1 % of it, in its unit.
     spread : float or None
         Standard deviation of the heights over the runs, eV; None for a single one.
     rising : bool
@@ -92,8 +96,7 @@ def _barrier(pulls: Sequence[Pull]) -> Barrier:
     used = [pull for pull in pulls if pull.ended == "completed"] or list(pulls)
     length = min(len(pull.work) for pull in used)
     works = np.array([pull.work[:length] for pull in used])
-    highest = [int(np.argmax(pull.work)) for pull in used]
-    heights = np.array([pull.work[index] for pull, index in zip(used, highest, strict=True)])
+    heights = np.array([pull.work.max() for pull in used])
     mean = works.mean(axis=0)
     averaged, error = _jarzynski(works, used[0].kelvin) if len(used) > 1 else (None, None)
     return Barrier(
@@ -102,7 +105,7 @@ def _barrier(pulls: Sequence[Pull]) -> Barrier:
         runs=len(used),
         broken=broken,
         height=float(heights.mean()),
-        place=float(np.mean([pull.centre[index] for pull, index in zip(used, highest, strict=True)])),
+        place=float(np.mean([_passed(pull) for pull in used])),
         spread=float(heights.std(ddof=1)) if len(used) > 1 else None,
         rising=_rises(used[0].centre[:length], mean),
         centre=used[0].centre[:length],
@@ -110,6 +113,13 @@ def _barrier(pulls: Sequence[Pull]) -> Barrier:
         free_energy=averaged,
         error=error,
     )
+
+
+def _passed(pull: Pull) -> float:
+    """Where the restraint was when the work first came near its highest point."""
+    highest = pull.work.max()
+    near = REACHED * highest if highest > 0 else highest
+    return float(pull.centre[int(np.argmax(pull.work >= near))])
 
 
 def _rises(centre: np.ndarray, work: np.ndarray) -> bool:

@@ -93,6 +93,14 @@ def test_windows_that_do_not_overlap_are_named() -> None:
     assert found.overlap[0, 1] > 0.03 > 1e-6 > found.overlap[1, 2]
 
 
+def test_samples_that_give_no_curve_are_told() -> None:
+    """Two short runs that only drift: next to nothing of them is independent."""
+    drift = np.linspace(0.0, 0.1, 30)[:, None]
+    found = free_energy([Window((c,), [drift], [np.zeros(30)]) for c in (0.0, 0.05)], [umbrella(100.0)], KELVIN)
+    assert found.curves == []
+    assert found.problem == f"{sum(found.samples)} independent samples are too few for a curve: run longer"
+
+
 def test_two_umbrellas_give_a_curve_for_each_variable() -> None:
     rng = np.random.default_rng(3)
     windows = []

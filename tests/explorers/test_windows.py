@@ -16,6 +16,7 @@ from sparc_fw.errors import InputError
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.base import Replica
 from sparc_fw.explorers.bias import Umbrella
+from sparc_fw.explorers.bias_plumed import plumed_text
 from sparc_fw.explorers.lammps import LAMMPSExplorer
 from sparc_fw.explorers.lammps_input import LAMMPSOptions
 from sparc_fw.explorers.uncertainty import UncertaintyOptions
@@ -54,6 +55,16 @@ def test_centres_in_a_line_or_one_by_one() -> None:
         "11 windows from 1.8 to 3.4 Å, at most 0.16 = 2.2 √(kT/k) apart"
     )
     assert "apart, which may be too far" in lammps(LINE | {"count": 5}).summary
+
+
+def test_both_engines_are_told_the_centre_of_their_window() -> None:
+    values = {"bias": [HELD], "windows": {"centres": [1.5, 2.25]}}
+    by_plumed = ASEOptions.model_validate(values)
+    assert "RESTRAINT ARG=cv0 AT=2.25 KAPPA=5.0" in plumed_text(by_plumed.biases(1), 0.5, 1, 1)
+    explorer = LAMMPSExplorer(LAMMPSOptions.model_validate(values), Settings())
+    for at_rest in (False, True):
+        assert "centers 2.25\n" in explorer.bias(double_well.pair(2.0), 1, at_rest)
+        assert "centers 1.5\n" in explorer.bias(double_well.pair(2.0), 2, at_rest)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +199,7 @@ def test_a_slow_pull_reads_the_barrier_and_a_fast_one_adds_its_friction(tmp_path
     exact = quasistatic(np.linspace(2.0, 3.2, 601), stiffness)
     # Half-way up, half of the friction's share is lost.
     assert slow.height == pytest.approx(exact.max() - exact[0] + lost(slow.per_ps, friction) / 2, abs=0.005)
-    assert slow.place == pytest.approx(2.6, abs=0.06)
+    assert slow.place == pytest.approx(2.6, abs=0.1)
     assert not slow.rising
 
 
