@@ -177,6 +177,7 @@ def quasistatic(centres: np.ndarray, stiffness: float) -> np.ndarray:
     return np.asarray(total.min(axis=1))
 
 
+@pytest.mark.slow
 def test_a_slow_pull_reads_the_barrier_and_a_fast_one_adds_its_friction(tmp_path: Path) -> None:
     stiffness, friction = 30.0, 20.0
     pull = {"kind": "steered", "cv": CV, "first": 2.0, "last": 3.2, "per_ps": [0.5, 2.0], "stiffness": stiffness}
