@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -198,6 +199,13 @@ class Campaign(Section):
         if len(self.explorer) == 1:
             return {"explorer": self.explorer[0]}
         return {f"explorer[{index}]": options for index, options in enumerate(self.explorer)}
+
+    def runs(self) -> Iterator[tuple[int, str, int]]:
+        """Every run of an iteration, in order: its explorer's place, its system, and its number among those of both."""
+        for system in self.systems:
+            for index, options in enumerate(self.explorer):
+                for number in range(options.runs if options.explores(system.name) else 0):
+                    yield index, system.name, number
 
     def paths(self) -> list[str]:
         """Every file that the campaign names, as written, each once."""

@@ -245,14 +245,15 @@ def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
 
 
 def bias_texts(loaded: LoadedCampaign, settings: Settings) -> dict[str, str]:
-    """What the engines of explorers with a bias read of it, by title, for the first system of each."""
+    """What the engines of explorers with a bias read of it, by title, for the first run of the first system of each."""
     from sparc_fw.geometry.build import structure_of
 
     texts: dict[str, str] = {}
     for options in loaded.campaign.explorer:
         system = next(x.name for x in loaded.campaign.systems if options.explores(x.name))
         explorer: Any = _backend("explorer", options, settings)
-        texts[options.title] = explorer.bias_text(structure_of(loaded.campaign, loaded.files, system))
+        title = ", ".join(filter(None, [options.title, options.place(0)]))
+        texts[title] = explorer.bias_text(structure_of(loaded.campaign, loaded.files, system))
     return {title: text.strip() for title, text in texts.items() if text}
 
 

@@ -175,7 +175,7 @@ def _train(campaign: Campaign, dataset: Dataset, steps: int, model: Path, settin
 def _replicas(campaign: Campaign) -> list[tuple[ExplorerOptions, int]]:
     """Each explorer with the number of its replicas in an iteration."""
     names = [system.name for system in campaign.systems]
-    return [(options, options.replicas * sum(map(options.explores, names))) for options in campaign.explorer]
+    return [(options, options.runs * sum(map(options.explores, names))) for options in campaign.explorer]
 
 
 def _exploration(

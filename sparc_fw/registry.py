@@ -68,11 +68,11 @@ def backend_classes(group: Group) -> dict[str, type[Backend[Any]]]:
 
 
 class OneOrMore:
-    """Pydantic annotation of a list: a single entry may stand without the list around it."""
+    """Pydantic annotation of a list of sections or numbers: a single entry may stand without the list around it."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def listed(value: Any) -> Any:
-            return [value] if isinstance(value, dict) else value
+            return [value] if isinstance(value, dict | int | float) else value
 
         return core_schema.no_info_before_validator_function(listed, handler(source))
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sparc_fw.biased_figures import draw_biased
+from sparc_fw.biased_runs import PullsFound, WindowsFound, biased_runs
+from sparc_fw.biased_sentences import biased_sentences
 from sparc_fw.figures import draw_all
 from sparc_fw.sentences import counted, loss_sentences, promoted_sentence, saving_sentences
 from sparc_fw.status import TABLE_STAGES
@@ -24,17 +28,20 @@ COLUMNS = (
 )
 
 
-def write_report(store: Store, status: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``report.md`` and its pictures into `folder`; returns all files."""
+def write_report(
+    store: Store, status: dict[str, Any], folder: Path
+) -> tuple[list[Path], list[WindowsFound | PullsFound]]:
+    """Write ``report.md`` and its pictures into `folder`; returns all files, and what biased runs gave."""
     campaign = store.campaign(status["campaign"])
-    pictures = draw_all(store, campaign, status, folder)
+    biased = biased_runs(store, campaign, len(status["iterations"]))
+    pictures = [*draw_all(store, campaign, status, folder), *draw_biased(biased, folder)]
     text = folder / "report.md"
-    text.write_text(report_text(status, [picture.name for picture in pictures]))
-    return [text, *pictures]
+    text.write_text(report_text(status, [picture.name for picture in pictures], biased_sentences(biased)))
+    return [text, *pictures], biased
 
 
-def report_text(status: dict[str, Any], pictures: list[str]) -> str:
-    """The report as Markdown."""
+def report_text(status: dict[str, Any], pictures: list[str], biased: Sequence[str] = ()) -> str:
+    """The report as Markdown, with sentences about what biased runs gave."""
     lines = [f"# Campaign {status['campaign']}", ""]
     lines += [f"State: {status['state']}. {status['sentence'] or 'No verdict yet.'}", ""]
     lines += [f"{status['labels_spent']} of {status['labels_budget']} labels were spent.", ""]
@@ -48,6 +55,8 @@ def report_text(status: dict[str, Any], pictures: list[str]) -> str:
         if row["sentence"]:
             lines.append(f"- Iteration {row['iteration']}: {row['sentence']}. Frames: {counted(row['fates'])}.")
     lines += ["", *(f"- {sentence}" for sentence in saving_sentences(status) + loss_sentences(status))]
+    if biased:
+        lines += ["", "## Free energies and work", "", *(f"- {sentence}" for sentence in biased)]
     lines += ["", *(f"![{name}]({name})" for name in pictures)]
     for problem in status["problems"]:
         lines.append(f"- FIZZLED {problem['name']} (Firework {problem['fw_id']}): {problem['reason']}")

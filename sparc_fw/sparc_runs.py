@@ -12,35 +12,16 @@ from typing import Any
 import yaml
 from ase import Atoms
 from ase.io import read
-from ase.units import fs
 
 from sparc_fw.documents import Label, frame_hash
 from sparc_fw.errors import InputError
 from sparc_fw.formats.ase_files import write_extxyz
 from sparc_fw.formats.reading import read_labels
 from sparc_fw.sparc_deepmd import deepmd_section
+from sparc_fw.sparc_explorer import explorer_section, plumed_texts
+from sparc_fw.sparc_options import INPUT, NotCarried, option
 
-INPUT, STRUCTURE, LABELS, INCAR = "input.yaml", "structure.extxyz", "labels.extxyz", "INCAR"
-PLUMED = "plumed.dat"
-
-
-@dataclass(frozen=True)
-class NotCarried:
-    """An option of the run that the campaign does not have.
-
-    Attributes
-    ----------
-    option : str
-        File and key.
-    found : str
-        Its value.
-    why : str
-        The reason, or what stands in its place.
-    """
-
-    option: str
-    found: str
-    why: str
+STRUCTURE, LABELS, INCAR = "structure.extxyz", "labels.extxyz", "INCAR"
 
 
 @dataclass
@@ -80,13 +61,11 @@ REASONS = {
     "active_learning": "a campaign is active learning",
     "learning_restart": "a campaign goes on by 'sparc-fw run FILE --resume'",
     "latest_model": "a file of that machine; the committee is trained anew",
-    "distance_metrics": "no selector has bounds of single distances; see 'explorer.within_A' and 'explorer.confine'",
 }
 """Why options of ``input.yaml`` are not carried over; of a section or list the name of the whole."""
 WHOLE_SECTIONS = {
     "dft_plumed": "PLUMED in dynamics driven by DFT, which a campaign has none of",
     "output": "names of files, which the store takes the place of",
-    "distance_metrics": REASONS["distance_metrics"],
 }
 CARRIED = (
     "general.structure_file",
@@ -107,6 +86,7 @@ CARRIED = (
     "iteration",
     "model_dev.f_min_dev",
     "model_dev.f_max_dev",
+    "distance_metrics",
 )
 
 
@@ -125,12 +105,12 @@ def read_run(folder: Path, name: str | None = None) -> SparcRun:
     """
     options = _mapping(folder / INPUT, yaml.safe_load)
     structure = _structure(folder, options)
-    deepmd_input = folder / str(_option(options, "deepmd_setup.input_file", "input.json"))
+    deepmd_input = folder / str(option(options, "deepmd_setup.input_file", "input.json"))
     potential, lost = deepmd_section(_mapping(deepmd_input, json.loads))
     labeler, texts, more = labeler_section(folder, options)
-    plumed = _plumed(folder, options)
-    explorer, timing = _explorer(options, biased=bool(plumed))
-    window = {"f_lo": _option(options, "model_dev.f_min_dev"), "f_hi": _option(options, "model_dev.f_max_dev")}
+    plumed = plumed_texts(folder, options)
+    explorer, timing = explorer_section(options, biased=bool(plumed))
+    window = {"f_lo": option(options, "model_dev.f_min_dev"), "f_hi": option(options, "model_dev.f_max_dev")}
     labels, refused = _labels(folder)
     campaign = {
         "name": name or folder.absolute().name,
@@ -139,10 +119,10 @@ def read_run(folder: Path, name: str | None = None) -> SparcRun:
         "start": [{"kind": "labelled", "path": LABELS}],
         "labeler": labeler,
         "potential": potential,
-        "committee": _option(options, "deepmd_setup.num_models", 2),
+        "committee": option(options, "deepmd_setup.num_models", 2),
         "explorer": explorer,
         "selector": {"kind": "trust_window", **{key: value for key, value in window.items() if value is not None}},
-        "budget": {"iterations": _option(options, "iteration", 10)},
+        "budget": {"iterations": option(options, "iteration", 10)},
     }
     lost_input = [NotCarried(f"{deepmd_input.name}: {key}", found, why) for key, found, why in lost]
     notes = [*_left_out(options), *lost_input, *more, *timing]
@@ -156,64 +136,20 @@ def labeler_section(
 
     VASP is run by the user's own INCAR, to which SPARC adds ``prec``.
     """
-    code = str(_option(options, "dft_calculator.name", "VASP")).lower()
+    code = str(option(options, "dft_calculator.name", "VASP")).lower()
     if code != "vasp":
         why = "only VASP's settings are carried over: complete the section 'labeler'"
         return {"kind": code}, {}, [NotCarried(f"{INPUT}: dft_calculator", code, why)]
-    path = folder / str(_option(options, "dft_calculator.incar_file", INCAR))
+    path = folder / str(option(options, "dft_calculator.incar_file", INCAR))
     try:
         text = path.read_text()
     except OSError as error:
         raise InputError(f"{path}: dft_calculator.incar_file cannot be read: {error.strerror}") from error
-    precision = _option(options, "dft_calculator.prec")
+    precision = option(options, "dft_calculator.prec")
     stated = {line.split("=")[0].strip().upper() for line in text.splitlines() if "=" in line.split("#")[0]}
     if precision is not None and "PREC" not in stated:
         text = f"{text.rstrip()}\nPREC = {precision}\n"
     return {"kind": "vasp", "incar_file": INCAR}, {INCAR: text}, []
-
-
-def _explorer(options: Mapping[str, Any], biased: bool) -> tuple[dict[str, Any], list[NotCarried]]:
-    """Dynamics as long as they really were, by ASE where PLUMED biases them.
-
-    SPARC multiplies its time step by ASE's femtosecond twice, so that "1 fs" runs at 0.098 fs. The campaign takes the
-    step that was stated, and the time that was really simulated.
-    """
-    stated = float(_option(options, "deepmd_setup.timestep_fs", 1.0))
-    steps = int(_option(options, "deepmd_setup.md_steps", 0))
-    every = int(_option(options, "deepmd_setup.log_frequency", 1))
-    real = stated * fs
-    thermostat = str(_option(options, "md_simulation.thermostat", "")).lower()
-    nve = str(_option(options, "md_simulation.ensemble", "NVT")).upper() == "NVE"
-    explorer: dict[str, Any] = {
-        **({"kind": "ase_md", "plumed_file": PLUMED} if biased else {"kind": "lammps"}),
-        "ensemble": "nve" if nve else "nose_hoover" if thermostat.startswith("nose") else "langevin",
-        "replicas": _option(options, "deepmd_setup.multiple_run", 1),
-        "temperature_K": [float(_option(options, "md_simulation.temperature", 300))],
-        "timestep_fs": stated,
-        "frame_every_fs": round(max(every * real, stated), 3),
-    }
-    if steps:
-        explorer["duration_ps"] = [round(max(steps * real, explorer["frame_every_fs"]) / 1000, 6)]
-    why = (
-        f"SPARC converts its time step to ASE's units twice: {stated:g} fs ran at {real:.4f} fs. The campaign takes "
-        f"steps of {stated:g} fs as stated, but the time that was simulated, {steps * real / 1000:.1f} ps "
-        f"({steps} steps, which would be {steps * stated / 1000:g} ps as stated), and a frame every "
-        f"{explorer['frame_every_fs']:g} fs (every {every} steps)"
-    )
-    if biased:
-        why += f". PACE and STRIDE in {PLUMED} count steps, of which each now lasts {1 / fs:.1f} times as long"
-    return explorer, [NotCarried(f"{INPUT}: deepmd_setup.timestep_fs", f"{stated:g} fs", why)]
-
-
-def _plumed(folder: Path, options: Mapping[str, Any]) -> dict[str, str]:
-    """The text of the PLUMED file that biased the exploration, by the name that it gets; empty where none did."""
-    if not _option(options, "deepmd_setup.use_plumed", False):
-        return {}
-    path = folder / str(_option(options, "deepmd_setup.plumed_file", "plumed.dat"))
-    try:
-        return {PLUMED: path.read_text()}
-    except OSError as error:
-        raise InputError(f"{path}: deepmd_setup.plumed_file cannot be read: {error.strerror}") from error
 
 
 def _left_out(options: Mapping[str, Any]) -> Iterator[NotCarried]:
@@ -233,13 +169,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _option(options: Mapping[str, Any], key: str, default: Any = None) -> Any:
-    value: Any = options
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return default if value is None else value
-
-
 def _mapping(path: Path, parse: Any) -> dict[str, Any]:
     try:
         values = parse(path.read_text())
@@ -253,7 +182,7 @@ def _mapping(path: Path, parse: Any) -> dict[str, Any]:
 
 
 def _structure(folder: Path, options: Mapping[str, Any]) -> Atoms:
-    path = folder / str(_option(options, "general.structure_file", "POSCAR"))
+    path = folder / str(option(options, "general.structure_file", "POSCAR"))
     if not path.is_file():
         raise InputError(f"{path}: general.structure_file: no such file")
     found = read(path)

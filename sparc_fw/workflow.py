@@ -90,17 +90,16 @@ def build_iteration(store: Store, campaign: Campaign, iteration: int) -> list[Fi
 
 def _replicas(campaign: Campaign) -> Iterator[tuple[str, dict[str, Any]]]:
     """What names each replica of an iteration, and its place among explorers and systems."""
-    replica = 0
-    for system in campaign.systems:
-        for index, options in enumerate(campaign.explorer):
-            for of_system in range(options.replicas if options.explores(system.name) else 0):
-                item = f"replica {replica}"
-                if len(campaign.explorer) > 1:
-                    item += f" {options.title}"
-                if len(campaign.systems) > 1:
-                    item += f" {system.name}"
-                yield item, {"explorer": index, "replica_of_system": of_system, "system": system.name}
-                replica += 1
+    for replica, (index, system, number) in enumerate(campaign.runs()):
+        options = campaign.explorer[index]
+        words = [
+            f"replica {replica}",
+            options.title if len(campaign.explorer) > 1 else "",
+            system if len(campaign.systems) > 1 else "",
+            options.place(number),
+        ]
+        place = {"explorer": index, "replica_of_system": number, "system": system}
+        yield " ".join(filter(None, words)), place
 
 
 def _label_fireworks(store: Store, campaign: Campaign, iteration: int) -> list[Firework]:

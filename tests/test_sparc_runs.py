@@ -14,6 +14,7 @@ from sparc_fw.cli import app
 from sparc_fw.errors import InputError
 from sparc_fw.formats.reading import read_labels
 from sparc_fw.loading import load_campaign
+from sparc_fw.sparc_explorer import explorer_section
 from sparc_fw.sparc_runs import SparcRun, read_run, write_run
 
 RUN = Path(__file__).parent / "sparc_run"
@@ -73,7 +74,16 @@ def test_everything_else_is_named(run: SparcRun) -> None:
     assert "no such option" in named["input.yaml: deepmd_setup.colour"].why
     assert not any("plumed" in option for option in named)
     assert "input.json: model.descriptor.seed" in named
-    assert "input.yaml: distance_metrics" in named
+    assert not any("distance_metrics" in option for option in named)
+
+
+def test_bounds_of_distances_end_runs_as_they_did(run: SparcRun, tmp_path: Path) -> None:
+    assert run.campaign["explorer"]["distances"] == [{"atoms": [0, 1], "min_A": 0.8, "max_A": 1.5}]
+    path = write_run(run, tmp_path / "campaign")[0]
+    (loaded,) = load_campaign(path).campaign.explorer
+    assert loaded.model_dump()["distances"] == [{"atoms": (0, 1), "min_A": 0.8, "max_A": 1.5}]
+    with pytest.raises(InputError, match=r"distance_metrics\[0\]: found \{'pair': \[0, 1\]\}, expected 'pair' and"):
+        explorer_section({"distance_metrics": [{"pair": [0, 1]}]}, biased=False)
 
 
 def test_plumed_biases_the_exploration_as_it_did(run: SparcRun, tmp_path: Path) -> None:
@@ -113,3 +123,5 @@ def test_the_published_run(test_data: Path) -> None:
     assert len(run.labels) == 2180
     assert run.campaign["explorer"]["duration_ps"] == [pytest.approx(49.113, abs=1e-3)]
     assert run.campaign["potential"]["learning_rate_stop"] == 3.51e-8
+    assert run.campaign["explorer"]["distances"][0] == {"atoms": [0, 7], "min_A": 1.0, "max_A": 7.0}
+    assert len(run.campaign["explorer"]["distances"]) == 3

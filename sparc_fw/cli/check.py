@@ -22,7 +22,7 @@ def check(file: CampaignFile, as_json: Json = False) -> None:
     if as_json:
         print_json({"ok": True, "campaign": campaign.as_dict(), "bias": texts})
         return
-    explorers = ", ".join(explorer.title for explorer in campaign.explorer)
+    explorers = ", ".join(explorer.summary for explorer in campaign.explorer)
     systems = ", ".join(system.name for system in campaign.systems)
     typer.echo(
         f"{file}: campaign {campaign.name!r} can run here: {systems}; labels by {campaign.labeler.kind}, committee of "

@@ -164,5 +164,6 @@ def _tell_end(session: Session, status: dict[str, Any], folder: Path) -> None:
         console.print(f"FIZZLED {problem['name']}: {problem['reason']} ({problem['directory']})", style="red")
     for sentence in closing_sentences(status):
         console.print(sentence)
-    for path in write_report(session.store, status, folder):
+    files, _ = write_report(session.store, status, folder)
+    for path in files:
         console.print(f"wrote {path}", soft_wrap=True)

@@ -57,8 +57,10 @@ def list_campaigns(as_json: Json = False) -> None:
 def report(
     campaign: CampaignName,
     to: Annotated[Path | None, typer.Option("--to", help="Folder; ./CAMPAIGN-report where unset.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Write a campaign's report: Markdown and pictures."""
+    """Write a campaign's report: Markdown and pictures; --json prints free energies and work profiles, too."""
+    from sparc_fw.biased_runs import as_dicts
     from sparc_fw.report import write_report
     from sparc_fw.session import open_session
     from sparc_fw.settings import load_settings
@@ -68,5 +70,9 @@ def report(
         values = campaign_status(session.store, session.lpad, campaign)
         folder = to or Path(f"{campaign}-report")
         folder.mkdir(parents=True, exist_ok=True)
-        for path in write_report(session.store, values, folder):
-            typer.echo(str(path))
+        files, biased = write_report(session.store, values, folder)
+    if as_json:
+        print_json({"files": files, "biased": list(as_dicts(biased))})
+        return
+    for path in files:
+        typer.echo(str(path))

@@ -20,10 +20,11 @@ from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.bias import check_biases, held
 from sparc_fw.explorers.bias_plumed import plumed_text
 from sparc_fw.explorers.endings import until_out_of_bounds
-from sparc_fw.explorers.md import RELAX_STEPS, RELAXED, MDOptions, Plan, plan
+from sparc_fw.explorers.md import RELAX_STEPS, RELAXED, MDOptions, Plan, check_starts, plan
 from sparc_fw.explorers.plumed import biased, input_lines, kernel_problem, try_input, working_in
 from sparc_fw.explorers.plumed_series import plumed_series
 from sparc_fw.geometry.confinement import SoftSphere
+from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.isolation import describe_isolation
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.labelers.base import LabelerOptions
@@ -124,6 +125,10 @@ class ASEExplorer(Explorer[ASEOptions]):
         if lines:
             try_input(lines, structure, options.timestep_fs, options.temperature_K[0])
 
+    def check_geometries(self, structure: Atoms, files: Files) -> None:
+        """Raise `InputError` where the file of a window holds other atoms."""
+        check_starts(self.options, structure, files)
+
     def bias_text(self, structure: Atoms) -> str:
         """PLUMED text."""
         return "\n".join(self._first_lines())
@@ -132,7 +137,9 @@ class ASEExplorer(Explorer[ASEOptions]):
         return self._plumed_lines(0, max(1, round(self.options.frame_every_fs / self.options.timestep_fs)))
 
     def _plumed_lines(self, replica: int, every: int) -> list[str]:
-        text = plumed_text(self.options.bias, self.options.timestep_fs, replica, every) or self.options.plumed
+        text = (
+            plumed_text(self.options.biases(replica), self.options.timestep_fs, replica, every) or self.options.plumed
+        )
         return input_lines(text)
 
     def explore(self, replica: Replica) -> list[Trajectory]:
@@ -177,7 +184,9 @@ class ASEExplorer(Explorer[ASEOptions]):
         draw_velocities(atoms, run.temperature, rng)
         if not run.equilibrate:
             return None
-        rest = plumed_text(held(self.options.bias), self.options.timestep_fs, number, run.every, "EQUILIBRATION")
+        rest = plumed_text(
+            held(self.options.biases(number)), self.options.timestep_fs, number, run.every, "EQUILIBRATION"
+        )
         atoms.calc = self._biased(calculator, input_lines(rest), atoms, run)
         dynamics = self._dynamics(atoms, run, rng)
         ended = self._trouble(atoms, atoms.get_forces(md=True), closest=True)

@@ -18,7 +18,7 @@ from sparc_fw.potentials.base import Potential, Progress
 from sparc_fw.section import Positive
 from sparc_fw.trajectories import Trajectory
 
-FIXED = ("kind", "name", "systems", "replicas", "schedule")
+FIXED = ("kind", "name", "systems", "replicas", "windows", "schedule")
 """Keys that no schedule changes: they decide which Fireworks an iteration has."""
 
 
@@ -30,11 +30,14 @@ class ExplorerOptions(Options):
     systems: list[str] | None = Field(None, min_length=1)
     """The systems that it explores; where unset, all."""
     replicas: int = Field(1, ge=1)
-    """Independent runs per system and iteration, each a Firework of its own."""
-    starts: list[Literal["structure", "start_frames", "labels", "last_end"]] = Field(["structure"], min_length=1)
+    """Independent runs per system and iteration, each a Firework of its own; of windows, so many runs of each."""
+    starts: list[Literal["structure", "start_frames", "labels", "nearest", "last_end"]] = Field(
+        ["structure"], min_length=1
+    )
     """Where replicas begin, by replica, the list over and over: the system's structure, a start frame drawn at random,
-    any frame labelled so far drawn at random, or where the same replica ended in the iteration before (the structure in
-    the first iteration, and after a run that ended early)."""
+    any frame labelled so far drawn at random, that frame labelled so far which the replica's restraints hold with the
+    least energy (the collective variable's nearest), or where the same replica ended in the iteration before (the
+    structure in the first iteration, and after a run that ended early)."""
     schedule: dict[Annotated[int, Field(ge=0)], dict[str, Any]] = {}
     """Options that change from an iteration on, by its number: a temperature, a pressure, a bias, a length, …"""
 
@@ -62,6 +65,12 @@ class ExplorerOptions(Options):
         values = self.model_dump(serialize_as_any=True, by_alias=True)
         return type(self).model_validate({**values, **changes, "schedule": {}})
 
+    @model_validator(mode="after")
+    def _nearest_to_something(self) -> Self:
+        if "nearest" in self.starts and not self.restrained:
+            raise ValueError("starts: found 'nearest', expected a bias of kind umbrella or steered, to be nearest to")
+        return self
+
     @property
     def title(self) -> str:
         """The name, or the kind where it has none."""
@@ -70,6 +79,33 @@ class ExplorerOptions(Options):
     def explores(self, system: str) -> bool:
         """Whether a system is among those that it explores."""
         return self.systems is None or system in self.systems
+
+    @property
+    def runs(self) -> int:
+        """Runs per system and iteration."""
+        return self.replicas
+
+    @property
+    def restrained(self) -> bool:
+        """Whether restraints hold something where a run begins."""
+        return False
+
+    def restraint_energy(self, frame: Atoms, number: int) -> float:
+        """Energy of a frame in the restraints where a run of that number begins, eV."""
+        return 0.0
+
+    def start_file(self, number: int) -> str | None:
+        """The file whose last frame a run of that number begins from, as written; None where `starts` decides."""
+        return None
+
+    def place(self, number: int) -> str:
+        """What a run of that number has of its own, in a word or two; empty where only the seed differs."""
+        return ""
+
+    @property
+    def summary(self) -> str:
+        """What it is called, and, where its runs are not mere replicas, what they are."""
+        return self.title
 
     def planned_ps(self, iteration: int) -> float:
         """Time that a replica simulates, ps; 0 for what is no dynamics."""
@@ -125,7 +161,7 @@ class Replica:
     models : sequence of Path
         The committee's files, first member first.
     iteration, number : int
-        Its place: the iteration, and which of the explorer's replicas of this system it is.
+        Its place: the iteration, and which of the explorer's runs of this system it is.
     seed : int
         All its random choices derive from it.
     directory : Path

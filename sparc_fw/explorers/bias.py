@@ -101,8 +101,8 @@ class Umbrella(_Biased):
     """A harmonic restraint, 1/2 k (cv - centre)^2."""
 
     kind: Literal["umbrella"]
-    centre: float
-    """Where it holds the variable, in the variable's unit."""
+    centre: float | None = None
+    """Where it holds the variable, in the variable's unit; where unset, each of the explorer's windows says it."""
     stiffness: Positive
     """k, eV per the variable's unit squared."""
 
@@ -128,6 +128,10 @@ class Steered(_Biased):
         if self.first == self.last:
             raise ValueError(f"last: found {self.last}, where it begins; expected another place")
         return self
+
+    def velocity(self, replica: int) -> float:
+        """How fast the centre moves in a replica, the variable's unit per ps."""
+        return self.per_ps[min(replica, len(self.per_ps) - 1)]
 
 
 class Walls(_Biased):
@@ -202,4 +206,4 @@ def held(biases: list[Bias]) -> list[Bias]:
 
 def pulling_ps(bias: Steered, replica: int) -> float:
     """Time that the centre of a moving restraint takes, ps."""
-    return abs(bias.last - bias.first) / bias.per_ps[min(replica, len(bias.per_ps) - 1)]
+    return abs(bias.last - bias.first) / bias.velocity(replica)

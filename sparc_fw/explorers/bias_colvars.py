@@ -93,6 +93,7 @@ def _bias(bias: Bias, cv: str, name: str, timestep_fs: float, temperature: float
         walls = [f"{key} {place!r}" for key, place in sides if place is not None]
         return ["harmonicWalls {", *head, *walls, *stiffness, "}"]
     if isinstance(bias, Umbrella):
+        assert bias.centre is not None
         return ["harmonic {", *head, f"centers {bias.centre!r}", *stiffness, "}"]
     assert isinstance(bias, Steered)
     steps = max(1, round(pulling_ps(bias, replica) * 1000 / timestep_fs))

@@ -107,6 +107,7 @@ def _bias(bias: Bias, number: int, timestep_fs: float, replica: int) -> list[str
         return [f"{line}{tempered} FILE=HILLS{number}"]
     stiffness = bias.stiffness / one**2
     if isinstance(bias, Umbrella):
+        assert bias.centre is not None
         return [f"{name}: RESTRAINT {argument} AT={bias.centre * one!r} KAPPA={stiffness!r}"]
     if isinstance(bias, Walls):
         # PLUMED's walls have no factor one half.

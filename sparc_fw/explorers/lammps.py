@@ -44,9 +44,10 @@ from sparc_fw.explorers.lammps_input import (
     LAMMPSOptions,
     lammps_input,
 )
-from sparc_fw.explorers.md import Plan, plan
+from sparc_fw.explorers.md import Plan, check_starts, plan
 from sparc_fw.explorers.plumed import input_lines
 from sparc_fw.explorers.plumed_series import plumed_series
+from sparc_fw.geometry.files import Files
 from sparc_fw.trajectories import Trajectory
 
 LOG = "log.lammps"
@@ -100,10 +101,14 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         if self.bias(structure):
             self._try_colvars(structure)
 
+    def check_geometries(self, structure: Atoms, files: Files) -> None:
+        """Raise `InputError` where the file of a window holds other atoms."""
+        check_starts(self.options, structure, files)
+
     def bias(self, structure: Atoms, replica: int = 0, at_rest: bool = False) -> str:
         """The whole COLVARS configuration, empty for none; at rest, only what acts while a run equilibrates."""
         options, confine = self.options, self.options.confine
-        biases = held(options.bias) if at_rest else options.bias
+        biases = held(options.biases(replica)) if at_rest else options.biases(replica)
         every = max(1, round(options.frame_every_fs / options.timestep_fs))
         kelvin = by_place(options.temperature_K, replica)
         parts = [

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ase import Atoms
+from pydantic import model_validator
+from typing_extensions import Self
 
 from sparc_fw.explorers.md import RELAX_STEPS, RELAXED, MDOptions, Plan, engine_seeds
 
@@ -38,6 +40,17 @@ class LAMMPSOptions(MDOptions):
     """PLUMED input, atoms numbered from 1, in the units that it names or PLUMED's own; needs LAMMPS with fix plumed."""
     plumed_file: str | None = None
     """A file with the PLUMED input, relative to the campaign file, instead of the text."""
+
+    @model_validator(mode="after")
+    def _windows_know_all_biases(self) -> Self:
+        texts = {key: getattr(self, key) for key in ("colvars", "colvars_file", "plumed", "plumed_file")}
+        named = next((key for key, value in texts.items() if value), None)
+        if self.windows is not None and named is not None:
+            raise ValueError(
+                f"windows: found '{named}' beside them, expected umbrellas and walls as 'bias' alone: the free energy "
+                "is told from them"
+            )
+        return self
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from ase import Atoms
 from pydantic import Field, model_validator
 
 from sparc_fw.explorers.base import Replica, TimedOptions, by_place
-from sparc_fw.explorers.bias import Bias, Steered, pulling_ps
+from sparc_fw.explorers.bias import Bias, Steered, Umbrella, held, pulling_ps
 from sparc_fw.explorers.endings import Disagreement, DistanceBound
+from sparc_fw.explorers.ends import check_same_atoms
+from sparc_fw.explorers.variables import UNITS, away, value_of
+from sparc_fw.explorers.windows import Windows, described, in_window, window_problem, window_summary
 from sparc_fw.geometry.confinement import Confinement
+from sparc_fw.geometry.files import Files
 from sparc_fw.section import Positive
 
 RELAXED = 0.05
@@ -22,6 +27,7 @@ RELAX_STEPS = 500
 class MDOptions(TimedOptions):
     """Options of plain molecular dynamics."""
 
+    ensemble: str = "langevin"
     friction_per_ps: Positive = 10.0
     """Coupling to the heat bath, 1/ps: Langevin's friction, or the inverse relaxation time of the others."""
     max_force: Positive = 100.0
@@ -38,6 +44,9 @@ class MDOptions(TimedOptions):
     """A sphere that holds all atoms together, so that fragments meet again; where unset, none."""
     bias: list[Bias] = []
     """What drives collective variables: metadynamics, umbrella, steered, walls, abf; any number of them together."""
+    windows: Windows | None = None
+    """Windows of umbrella sampling: every run of an iteration is one of them, and the report has the free energy that
+    they give together; where unset, all runs have the same bias."""
     relax: bool = False
     """Whether the potential relaxes the start before anything moves, to at most 0.05 eV/Å."""
     equilibrate_ps: float = Field(0.0, ge=0)
@@ -62,6 +71,83 @@ class MDOptions(TimedOptions):
                         f"bias[{index}] pull"
                     )
         return self
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> MDOptions:
+        problem = window_problem(self.bias, self.windows)
+        if problem is not None:
+            raise ValueError(problem)
+        if self.windows is None:
+            return self
+        if self.ensemble == "nve":
+            raise ValueError("windows: found ensemble nve, expected one with a temperature: free energies need one")
+        for key in ("temperature_K", "pressure_GPa"):
+            if len(set(getattr(self, key))) > 1:
+                raise ValueError(
+                    f"windows: found {key} {getattr(self, key)}, expected one value: the windows of a free energy "
+                    "share it; another explorer beside this one can have another"
+                )
+        return self
+
+    @property
+    def runs(self) -> int:
+        """Runs per system and iteration."""
+        return self.replicas * (1 if self.windows is None else len(self.windows.places()))
+
+    @property
+    def restrained(self) -> bool:
+        """Whether restraints hold something where a run begins."""
+        return any(isinstance(bias, Umbrella | Steered) for bias in self.bias)
+
+    def biases(self, number: int) -> list[Bias]:
+        """The biases of the run of that number, every umbrella with its centre."""
+        return in_window(self.bias, self.windows, number)
+
+    def restraint_energy(self, frame: Atoms, number: int) -> float:
+        """Energy of a frame in the umbrellas of a run, eV; moving restraints are where they begin."""
+        energy = 0.0
+        for bias in held(self.biases(number)):
+            if isinstance(bias, Umbrella) and bias.centre is not None:
+                energy += 0.5 * bias.stiffness * float(away(bias.cv, value_of(bias.cv, frame), bias.centre)) ** 2
+        return energy
+
+    def start_file(self, number: int) -> str | None:
+        """The file of the window that a run of that number has."""
+        files = None if self.windows is None else self.windows.starts
+        return None if files is None else files[number % len(files)]
+
+    def place(self, number: int) -> str:
+        """The centres of the window that a run of that number has."""
+        if self.windows is None:
+            return ""
+        places = self.windows.places()
+        return f"window {described(places[number % len(places)])}"
+
+    @property
+    def summary(self) -> str:
+        """What it is called, its windows, and the velocities of what it pulls."""
+        words = []
+        if self.windows is not None:
+            words.append(window_summary(self.bias, self.windows, self.temperature_K[0]))
+        for bias in self.bias:
+            if isinstance(bias, Steered):
+                used = sorted({bias.velocity(number) for number in range(self.runs)})
+                speeds = ", ".join(f"{speed:g}" for speed in used)
+                words.append(f"pulled at {speeds} {UNITS[bias.cv.kind]}/ps")
+        return f"{self.title} ({' and '.join(words)})" if words else self.title
+
+    @property
+    def paths(self) -> list[str]:
+        """The files in which windows begin, as written."""
+        files = None if self.windows is None else self.windows.starts
+        return list(dict.fromkeys(files or []))
+
+
+def check_starts(options: MDOptions, structure: Atoms, files: Files) -> None:
+    """Raise `InputError` where the file of a window holds other atoms than the system's structure."""
+    for number, path in enumerate((options.windows.starts if options.windows is not None else None) or []):
+        key = f"windows.starts[{number}] ({path})"
+        check_same_atoms(structure, files.frames(path, "-1")[0], key, "the system's structure")
 
 
 @dataclass(frozen=True)

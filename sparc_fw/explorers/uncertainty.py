@@ -30,6 +30,14 @@ class UncertaintyOptions(ASEOptions):
     """Mean energy above the start at which nothing is left of the bias, eV per atom."""
 
     @model_validator(mode="after")
+    def _no_windows(self) -> Self:
+        if self.windows is not None:
+            raise ValueError(
+                "windows: found them, expected none: what pushes this explorer would be in the free energy"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _no_driver(self) -> Self:
         if self.driver is not None:
             raise ValueError("driver: found one, expected none: the committee itself is what this explorer follows")

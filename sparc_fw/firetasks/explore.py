@@ -14,7 +14,7 @@ from sparc_fw.dataset import training_labels
 from sparc_fw.errors import StageFailed
 from sparc_fw.explorers.base import Explorer, ExplorerOptions, Replica
 from sparc_fw.firetasks.base import CampaignTask, make_backend
-from sparc_fw.geometry.build import structure_of
+from sparc_fw.geometry.build import frame_of, structure_of
 from sparc_fw.potentials.committee import force_deviation
 from sparc_fw.seeds import derive_seed
 from sparc_fw.trajectories import Exploration
@@ -81,19 +81,24 @@ class ExploreTask(CampaignTask):
 
     def _start(self, options: ExplorerOptions, seed: int) -> Atoms:
         """The frame that this replica begins from, as `ExplorerOptions.starts` says."""
-        system = self.spec["system"]
-        kind = options.starts[int(self.spec["replica_of_system"]) % len(options.starts)]
+        system, number = self.spec["system"], int(self.spec["replica_of_system"])
+        path = options.start_file(number)
+        if path is not None:
+            return frame_of(self.campaign, self.store.campaign_files(self.campaign_id), system, path)
+        kind = options.starts[number % len(options.starts)]
         if kind == "structure":
             return self._structure()
         if kind == "last_end":
             return self._last_end()
-        last = self.iteration if kind == "labels" else 0
+        last = 0 if kind == "start_frames" else self.iteration
         labels = [label for part in training_labels(self.store, self.campaign_id, last) for label in part]
         candidates = [label.frame for label in labels if label.frame.info["system"] == system]
         if not candidates:
             raise StageFailed(
                 f"explorer {options.title!r}, starts: no start frame of {system!r} has a good label to begin from"
             )
+        if kind == "nearest":
+            return min(candidates, key=lambda frame: options.restraint_energy(frame, number))
         return candidates[int(np.random.default_rng(seed).integers(len(candidates)))]
 
     def _structure(self) -> Atoms:

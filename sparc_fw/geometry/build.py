@@ -74,6 +74,11 @@ def structure_of(campaign: Campaign, files: Files, name: str | None = None) -> A
     return _named(files.frames(structure, "-1")[0] if isinstance(structure, str) else structure.atoms(), system)
 
 
+def frame_of(campaign: Campaign, files: Files, name: str, path: str) -> Atoms:
+    """Last frame of a file, with a system's name, charge and spin in its ``info``."""
+    return _named(files.frames(path, "-1")[0], campaign.system(name))
+
+
 def build_frames(
     sources: Sequence[Source],
     campaign: Campaign,
