@@ -141,7 +141,8 @@ class FrameVerdict:
     ----------
     fate : str
         ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``after_failure``,
-        ``too_close_in_time``, ``too_similar``, ``over_cap``.
+        ``too_close_in_time``, ``too_similar``, ``over_cap``, ``over_share`` (its system's share of the label budget was
+        given away, and it would have been picked otherwise).
     """
 
     replica: int

@@ -141,6 +141,17 @@ class FrameRecords:
                 seen.setdefault(key, record["role"])
         return [key for key, role in seen.items() if role != IMPORT]
 
+    def paid_keys_by_system(self, campaign_id: str, last_iteration: int) -> dict[str, list[str]]:
+        """The keys of `paid_keys` by the system that they were asked for, whoever computed them."""
+        systems: dict[str, str] = {}
+        for record in self.training_framesets(campaign_id, last_iteration):
+            for key, frame in zip(record["keys"], self.frames(record), strict=True):
+                systems.setdefault(key, frame.info["system"])
+        found: dict[str, list[str]] = {}
+        for key in self.paid_keys(campaign_id, last_iteration):
+            found.setdefault(systems[key], []).append(key)
+        return found
+
     def training_keys(self, campaign_id: str, last_iteration: int) -> list[list[str]]:
         """Per frame set up to and with `last_iteration`, the keys asked for in order; none twice."""
         seen: set[str] = set()

@@ -13,6 +13,7 @@ from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.seeds import derive_seed
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
+from sparc_fw.selectors.shares import Share
 from sparc_fw.trajectories import Exploration
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -55,9 +56,23 @@ class SelectTask(CampaignTask):
             labelled=[labels[key].frame for keys in asked for key in keys if key in labels],
             limit=max(0, self.campaign.budget.labels - spent),
             seed=derive_seed(self.campaign.seed, self.iteration, "select"),
+            shares=self._shares(),
         )
         outcome = self._conclude(choice, explorations, spent)
         return self._selection(choice, outcome, explorations)
+
+    def _shares(self) -> list[Share]:
+        """What the systems may have of the picks, and have left of the campaign's budget."""
+        limits = self.campaign.label_limits()
+        if not limits:
+            return []
+        asked = self.store.paid_keys_by_system(self.campaign_id, self.iteration)
+        fractions = [fraction for _, fraction in self.campaign.label_shares()]
+        shares = []
+        for (names, limit), fraction in zip(limits, fractions, strict=True):
+            spent = self.store.count_paid(key for name in names for key in asked.get(name, []))
+            shares.append(Share(names, fraction, max(0, limit - spent)))
+        return shares
 
     def _conclude(self, choice: Choice, explorations: list[Exploration], spent: int) -> Outcome:
         planned = sum(exploration.planned_ps for exploration in explorations)

@@ -139,12 +139,26 @@ def check_sources(campaign: Campaign, files: Files, labeler: Labeler[Any]) -> No
                 _check_frame(labeler, frame, f"{source.path} {source.index!r}, frame {number}")
         else:
             _check_made(source, structure_of(campaign, files, source.system), labeler)
-    asked = sum(count_frames(source, files) for source in campaign.start)
-    if asked > campaign.budget.labels:
+    _check_budget(campaign, files)
+
+
+def _check_budget(campaign: Campaign, files: Files) -> None:
+    """Raise `InputError` where the start frames alone pass the label budget, or the share of their systems."""
+    asked: Counter[str] = Counter()
+    for source in campaign.start:
+        asked[campaign.system(source.system).name] += count_frames(source, files)
+    if asked.total() > campaign.budget.labels:
         raise InputError(
-            f"start: found {asked} frames to label, expected at most budget.labels = {campaign.budget.labels}; "
-            "ask for fewer start frames or raise the budget"
+            f"start: found {asked.total()} frames to label, expected at most budget.labels = "
+            f"{campaign.budget.labels}; ask for fewer start frames or raise the budget"
         )
+    for names, limit in campaign.label_limits():
+        found = sum(asked[name] for name in names)
+        if found > limit:
+            raise InputError(
+                f"start: found {found} frames of {' and '.join(sorted(names))} to label, expected at most {limit}, "
+                "which is their label_share of budget.labels; ask for fewer of them, or raise the share or the budget"
+            )
 
 
 def _entries(
