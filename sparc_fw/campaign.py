@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from sparc_fw.explorers.base import ExplorerOptions
 from sparc_fw.geometry.inline import InlineStructure
-from sparc_fw.geometry.sources import FileSource, FrameSource, LabelledSource, Source, TestSet
+from sparc_fw.geometry.sources import DynamicsSource, FileSource, FrameSource, LabelledSource, Source, TestSet
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.potentials.base import PotentialOptions
 from sparc_fw.registry import ByKind, OneOrMore
@@ -239,6 +239,11 @@ class Campaign(Section):
             if self.test.scan is not None:
                 found.append(self.test.scan)
         return found
+
+    def driven_system(self) -> System | None:
+        """The first system whose start dynamics the labeler drives: beginning needs what a label of it needs."""
+        driven = (source for source in self.sources() if isinstance(source, DynamicsSource) and source.driver is None)
+        return next((self.system(source.system) for source in driven), None)
 
     def explorers(self) -> dict[str, ExplorerOptions]:
         """The explorers by their key in the file: ``explorer``, or ``explorer[0]`` and so on of several."""

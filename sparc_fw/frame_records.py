@@ -17,6 +17,12 @@ IMPORT = "import"
 """Role of the frame sets that files brought."""
 
 
+def on_the_way(frameset: MongoDocument) -> dict[str, str]:
+    """The labels that were paid for to make the frames of a set, beside those of the frames; the system of each."""
+    # Frame sets of earlier releases do not say; no frames cost labels then.
+    return dict(frameset.get("on_the_way", ()))
+
+
 class FrameRecords:
     """Frame sets by campaign, iteration and role, in the collection ``framesets``.
 
@@ -38,6 +44,7 @@ class FrameRecords:
         frames: Sequence[Atoms],
         keys: Sequence[str],
         dropped: dict[str, int] | None = None,
+        on_the_way: dict[str, str] | None = None,
     ) -> MongoDocument:
         """Write down which frames an iteration wants labelled, in order; the first one to write wins.
 
@@ -49,6 +56,8 @@ class FrameRecords:
             The label key of each frame.
         dropped : dict, optional
             Frames that were left out, by reason.
+        on_the_way : dict of str to str, optional
+            Further labels that were paid for to make the frames, and the system of each, by key.
         """
         record = {
             "_id": place(campaign_id, iteration, role),
@@ -58,6 +67,8 @@ class FrameRecords:
             "keys": list(keys),
             "frames": self.files.put(pack_frames(frames)),
             "dropped": dropped or {},
+            # No mapping: MongoDB takes a dot in a key for a path.
+            "on_the_way": [list(pair) for pair in (on_the_way or {}).items()],
             "uid": uuid.uuid4().hex,
         }
         if role == "train":
@@ -133,11 +144,12 @@ class FrameRecords:
     def paid_keys(self, campaign_id: str, last_iteration: int) -> list[str]:
         """The keys that the campaign asked to be labelled, in order, none twice; what was imported is not among them.
 
-        Of a label that was imported and asked for later, too, the first counts: it costs nothing.
+        Those that it paid for on the way to its frames are. Of a label that was imported and asked for later, too, the
+        first counts: it costs nothing.
         """
         seen: dict[str, str] = {}
         for record in self.training_framesets(campaign_id, last_iteration):
-            for key in record["keys"]:
+            for key in [*record["keys"], *on_the_way(record)]:
                 seen.setdefault(key, record["role"])
         return [key for key, role in seen.items() if role != IMPORT]
 
@@ -147,6 +159,7 @@ class FrameRecords:
         for record in self.training_framesets(campaign_id, last_iteration):
             for key, frame in zip(record["keys"], self.frames(record), strict=True):
                 systems.setdefault(key, frame.info["system"])
+            systems |= {key: system for key, system in on_the_way(record).items() if key not in systems}
         found: dict[str, list[str]] = {}
         for key in self.paid_keys(campaign_id, last_iteration):
             found.setdefault(systems[key], []).append(key)

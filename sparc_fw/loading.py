@@ -189,7 +189,7 @@ def check_campaign(loaded: LoadedCampaign, settings: Settings) -> None:
         For the first of: a package or executable that is missing, a structure that the labeler, potential or explorer
         cannot take, a source that asks for what is not there.
     """
-    from sparc_fw.geometry.build import check_sources
+    from sparc_fw.geometry.source_checks import check_sources
 
     with _named(str(loaded.path)):
         _check_backends(loaded.campaign, settings)

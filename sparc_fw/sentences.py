@@ -39,6 +39,8 @@ def loss_sentences(status: dict[str, Any]) -> list[str]:
         found.append(
             f"{last['labels_left_out']} good labels were not trained on: they lie above 'labeling.energy_window_eV'"
         )
+    if last.get("labels_on_the_way"):
+        found.append(f"{last['labels_on_the_way']} labels were spent on steps of dynamics of which no frame was taken")
     for row in status["iterations"]:
         dropped = {reason: number for reason, number in row["frames_dropped"].items() if number}
         if dropped:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from sparc_fw.frame_records import IMPORT
+from sparc_fw.frame_records import IMPORT, on_the_way
 from sparc_fw.label_facts import LabelFacts, Tally
 from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.mongo import MongoDocument
@@ -62,9 +62,11 @@ def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str
     """Everything about a campaign in JSON-able values; eV, eV/Å, s."""
     record = store.campaign_record(campaign_id)
     framesets = store.framesets_of(campaign_id)
-    facts = store.label_facts(campaign_id, (key for frameset in framesets for key in frameset["keys"]))
+    facts = store.label_facts(
+        campaign_id, (key for record in framesets for key in [*record["keys"], *on_the_way(record)])
+    )
     trained = Tally(facts)
-    iterations = _iterations(store, campaign_id, framesets, trained)
+    iterations = _iterations(store, campaign_id, framesets, trained, Tally(facts))
     for frameset in framesets:
         if frameset["role"] == IMPORT:
             trained.add(frameset["keys"])
@@ -133,8 +135,14 @@ def _last_words(trace: str) -> str:
     return "\n".join(last[first:])
 
 
-def _iterations(store: Store, campaign_id: str, framesets: list[MongoDocument], tally: Tally) -> list[dict[str, Any]]:
-    """One row for each iteration; `tally` is empty, and has counted all that was asked for at the end."""
+def _iterations(
+    store: Store, campaign_id: str, framesets: list[MongoDocument], tally: Tally, asked: Tally
+) -> list[dict[str, Any]]:
+    """One row for each iteration.
+
+    `tally` and `asked` are empty. At the end they have counted all frames that were asked for, and these with what was
+    paid for on the way to them.
+    """
     selections = {record["iteration"]: record for record in store.selection_records(campaign_id)}
     reports = {report.iteration: report for report in store.report_records(campaign_id)}
     rows = []
@@ -145,6 +153,7 @@ def _iterations(store: Store, campaign_id: str, framesets: list[MongoDocument], 
             continue
         iteration = frameset["iteration"]
         tally.add(frameset["keys"])
+        asked.add([*frameset["keys"], *on_the_way(frameset)])
         counts = tally.counts()
         report = reports.get(iteration)
         best = report.members[report.best] if report else {}
@@ -155,7 +164,8 @@ def _iterations(store: Store, campaign_id: str, framesets: list[MongoDocument], 
                 "labels": counts["ok"],
                 "labels_failed": counts["failed"],
                 "labels_imported": sum(len(record["keys"]) for record in imports if record["iteration"] <= iteration),
-                "labels_paid": tally.paid(),
+                "labels_paid": asked.paid(),
+                "labels_on_the_way": asked.paid() - tally.paid(),
                 "label_failures": tally.failures(),
                 "suspects": tally.suspects(),
                 "frames_dropped": frameset.get("dropped", {}),

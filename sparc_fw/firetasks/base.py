@@ -88,6 +88,13 @@ class CampaignTask(FiretaskBase):
         return Store(self.lpad.db, self.settings)
 
     @cached_property
+    def launch_id(self) -> int | None:
+        """The launch that this task runs in."""
+        running = {"fw_id": self.fw_id, "state": "RUNNING"}
+        launch = self.lpad.launches.find_one(running, {"launch_id": 1}, sort=[("launch_id", -1)])
+        return None if launch is None else int(launch["launch_id"])
+
+    @cached_property
     def campaign(self) -> Campaign:
         """The campaign."""
         return self.store.campaign(self.campaign_id)

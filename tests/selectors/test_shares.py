@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sparc_fw.campaign import Budget, Convergence
 from sparc_fw.errors import InputError
 from sparc_fw.firetasks.base import make_backend
-from sparc_fw.geometry.build import check_sources
+from sparc_fw.geometry.source_checks import check_sources
 from sparc_fw.loading import LoadedCampaign
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.convergence import Progress, conclude
