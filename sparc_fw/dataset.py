@@ -17,7 +17,6 @@ from ase import Atoms
 from sparc_fw.campaign import Campaign
 from sparc_fw.dataset_records import FIRST_REVISION
 from sparc_fw.documents import Dataset, Label, json_hash
-from sparc_fw.frame_records import IMPORT
 from sparc_fw.label_arrays import Kept, LabelBlock, Labels, aligned
 from sparc_fw.local_cache import LocalCache
 from sparc_fw.mongo import MongoDocument
@@ -117,7 +116,7 @@ def _make(
     whole = {**frameset, "keys": store.frameset_keys(frameset["_id"])}
     keys = list(dict.fromkeys(whole["keys"]))
     found = store.labels_with_revisions(keys)
-    place = frameset["_id"] if frameset["role"] == IMPORT else frameset["iteration"]
+    place = frameset["iteration"] if frameset["role"] == "train" else frameset["_id"]
     mine = {key.encode() for key in keys}
     seen = {key.decode() for part in earlier for key in mine.intersection(part.keys.split())}
     own = [key for key in keys if key not in seen]

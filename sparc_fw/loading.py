@@ -235,6 +235,9 @@ def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
         with _named("potential"):
             potential.check()
     for key, options in _scheduled(loaded.campaign):
+        if options.most_labels:
+            with _named(key):
+                potential.check_refit()
         explorer: Any = _backend("explorer", options, settings)
         for system in loaded.campaign.systems:
             if options.explores(system.name):

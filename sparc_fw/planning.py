@@ -69,7 +69,8 @@ def plan_campaign(loaded: LoadedCampaign) -> Plan:
     cap = getattr(campaign.selector, "cap", campaign.budget.labels)
     labels = [start]
     while len(labels) < campaign.budget.iterations and sum(labels) < campaign.budget.labels:
-        labels.append(min(cap, campaign.budget.labels - sum(labels)))
+        on_the_fly = sum(options.at(len(labels) - 1).most_labels * count for options, count in _replicas(campaign))
+        labels.append(min(cap + on_the_fly, campaign.budget.labels - sum(labels)))
     test = 0
     frames = sum(count_frames(source, loaded.files) for source in campaign.start)
     batches = [math.ceil(count / campaign.labeling.batch) for count in [frames, *labels[1:]]]

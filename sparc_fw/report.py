@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sparc_fw.figures import draw_all
-from sparc_fw.sentences import counted, loss_sentences, promoted_sentence, saving_sentences
+from sparc_fw.sentences import counted, learning_sentences, loss_sentences, promoted_sentence, saving_sentences
 from sparc_fw.status import TABLE_STAGES
 from sparc_fw.store import Store
 
@@ -47,7 +47,13 @@ def report_text(status: dict[str, Any], pictures: list[str]) -> str:
     for row in status["iterations"]:
         if row["sentence"]:
             lines.append(f"- Iteration {row['iteration']}: {row['sentence']}. Frames: {counted(row['fates'])}.")
-    lines += ["", *(f"- {sentence}" for sentence in saving_sentences(status) + loss_sentences(status))]
+    lines += [
+        "",
+        *(
+            f"- {sentence}"
+            for sentence in learning_sentences(status) + saving_sentences(status) + loss_sentences(status)
+        ),
+    ]
     lines += ["", *(f"![{name}]({name})" for name in pictures)]
     for problem in status["problems"]:
         lines.append(f"- FIZZLED {problem['name']} (Firework {problem['fw_id']}): {problem['reason']}")

@@ -10,7 +10,7 @@ from ase import Atoms
 from fireworks import FWAction
 
 from sparc_fw.documents import Label
-from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.firetasks.base import CampaignTask, with_cores
 from sparc_fw.firetasks.stored_labels import WAIT_SECONDS, WRITE_SECONDS, compute, may_come_right
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.processes import own_mark
@@ -26,9 +26,7 @@ class SystemTask(CampaignTask):
     @cached_property
     def settings(self) -> Settings:
         """Settings of the machine, with the threads that the system asks for."""
-        settings = super().settings
-        cores = self.campaign.system(self.spec["system"]).resources.cores
-        return settings if cores is None else settings.model_copy(update={"threads": cores})
+        return with_cores(super().settings, self.campaign.system(self.spec["system"]))
 
 
 class LabelTask(SystemTask):

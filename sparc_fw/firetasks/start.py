@@ -12,7 +12,7 @@ from fireworks import FWAction
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import Label, frame_hash
 from sparc_fw.errors import CampaignExists, InputError
-from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.firetasks.base import CampaignTask, with_cores
 from sparc_fw.firetasks.stored_labels import StoredLabels
 from sparc_fw.geometry.build import build_frames
 from sparc_fw.geometry.files import Files
@@ -106,9 +106,7 @@ class StartTask(CampaignTask):
         # The campaign may still have to be registered, which takes settings.
         given = self._given()
         campaign = given.campaign if given is not None else Store(self.lpad.db, settings).campaign(self.campaign_id)
-        system = campaign.driven_system()
-        cores = None if system is None else system.resources.cores
-        return settings if cores is None else settings.model_copy(update={"threads": cores})
+        return with_cores(settings, campaign.driven_system())
 
     @cached_property
     def _relabels(self) -> str | None:
