@@ -289,5 +289,5 @@ def _group(labels: Sequence[Label], key: GroupKey) -> LabelGroup:
 
 
 def aligned(text: bytes) -> bytes:
-    """JSON filled up with blanks, so that the float64 that follow it lie where the processor wants them."""
+    """Text filled up with blanks, so that the float64 that follow it lie where the processor wants them."""
     return text + b" " * (-len(text) % 8)

@@ -247,6 +247,18 @@ def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
                     explorer.check_geometries(structure, loaded.files)
 
 
+def bias_texts(loaded: LoadedCampaign, settings: Settings) -> dict[str, str]:
+    """What the engines of explorers with a bias read of it, by title, for the first system of each."""
+    from sparc_fw.geometry.build import structure_of
+
+    texts: dict[str, str] = {}
+    for options in loaded.campaign.explorer:
+        system = next(x.name for x in loaded.campaign.systems if options.explores(x.name))
+        explorer: Any = _backend("explorer", options, settings)
+        texts[options.title] = explorer.bias_text(structure_of(loaded.campaign, loaded.files, system))
+    return {title: text.strip() for title, text in texts.items() if text}
+
+
 @contextmanager
 def _named(where: str) -> Iterator[None]:
     """Put the key or file in front of what a backend has to say about it."""

@@ -10,15 +10,17 @@ from sparc_fw.cli.screen import CampaignFile, Json, print_json
 
 
 def check(file: CampaignFile, as_json: Json = False) -> None:
-    """Check schema, structures, executables and packages; changes nothing."""
-    from sparc_fw.loading import check_campaign, load_campaign
+    """Check schema, structures, executables and packages, and show what drives reactions; changes nothing."""
+    from sparc_fw.loading import bias_texts, check_campaign, load_campaign
     from sparc_fw.settings import load_settings
 
     loaded = load_campaign(Path(file))
-    check_campaign(loaded, load_settings())
+    settings = load_settings()
+    check_campaign(loaded, settings)
     campaign = loaded.campaign
+    texts = bias_texts(loaded, settings)
     if as_json:
-        print_json({"ok": True, "campaign": campaign.as_dict()})
+        print_json({"ok": True, "campaign": campaign.as_dict(), "bias": texts})
         return
     explorers = ", ".join(explorer.title for explorer in campaign.explorer)
     systems = ", ".join(system.name for system in campaign.systems)
@@ -27,3 +29,5 @@ def check(file: CampaignFile, as_json: Json = False) -> None:
         f"{campaign.committee} {campaign.potential.kind}, explored by {explorers}, at most "
         f"{campaign.budget.labels} labels in {campaign.budget.iterations} iterations"
     )
+    for title, text in texts.items():
+        typer.echo(f"\nWhat drives {title}, as its engine reads it:\n{text}")

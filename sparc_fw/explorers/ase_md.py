@@ -127,10 +127,16 @@ class ASEExplorer(Explorer[ASEOptions]):
             raise InputError(f"ensemble: found {options.ensemble} for a structure without a cell, expected a crystal")
         if options.plumed and options.bias:
             raise InputError("plumed: found it beside 'bias', expected one of them: each has units of its own")
-        every = max(1, round(options.frame_every_fs / options.timestep_fs))
-        lines = self._plumed_lines(replica=0, every=every)
+        lines = self._first_lines()
         if lines:
             try_input(lines, structure, options.timestep_fs, options.temperature_K[0])
+
+    def bias_text(self, structure: Atoms) -> str:
+        """PLUMED text."""
+        return "\n".join(self._first_lines())
+
+    def _first_lines(self) -> list[str]:
+        return self._plumed_lines(0, max(1, round(self.options.frame_every_fs / self.options.timestep_fs)))
 
     def _plumed_lines(self, replica: int, every: int) -> list[str]:
         text = plumed_text(self.options.bias, self.options.timestep_fs, replica, every) or self.options.plumed

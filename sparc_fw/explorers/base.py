@@ -191,6 +191,10 @@ class Explorer(Backend[ExplorerOptionsType]):
     def check(self, structure: Atoms) -> None:
         """Raise `InputError` where the options cannot fit a structure (an atom that does not exist, …)."""
 
+    def bias_text(self, structure: Atoms) -> str:
+        """What the engine reads of the first replica's bias, so that people can look at it; empty for none."""
+        return ""
+
     def check_geometries(self, structure: Atoms, files: Files) -> None:
         """Raise `InputError` where structures that the explorer builds itself cannot be built."""
 

@@ -113,6 +113,10 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         ]
         return with_units("\n".join(part for part in parts if part)) if any(parts) else ""
 
+    def bias_text(self, structure: Atoms) -> str:
+        """COLVARS text."""
+        return self.bias(structure)
+
     def _try_colvars(self, structure: Atoms) -> None:
         """Let LAMMPS read the COLVARS text, without a potential and without a step: nobody else knows all its keys."""
         executable, variables = lammps_command(self.settings.lmp_command)

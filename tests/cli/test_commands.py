@@ -100,6 +100,16 @@ def test_starter_campaign_passes_the_check() -> None:
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["campaign.yaml", "home", "nh3bh3.xyz"]
 
 
+@pytest.mark.slow
+def test_check_shows_what_drives_an_explorer() -> None:
+    demo = Path(__file__).parents[2] / "fw_templates" / "campaigns" / "nh3bh3.yaml"
+    found = json.loads(CliRunner().invoke(app, ["check", str(demo), "--json"]).stdout)["bias"]
+    assert list(found) == ["lammps"]
+    assert {"hillWeight 0.1", "upperWalls 5.0", "newHillFrequency 50"} <= set(found["lammps"].splitlines())
+    shown = CliRunner().invoke(app, ["check", str(demo)]).stdout
+    assert f"What drives lammps, as its engine reads it:\n{found['lammps']}\n" in shown
+
+
 def test_settings_tell_value_and_origin_but_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARC_FW_MONGO_URI", "mongodb://me:secret@host.example/")
     result = CliRunner().invoke(app, ["settings", "--json"])
