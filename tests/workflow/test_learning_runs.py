@@ -47,7 +47,14 @@ def learners(**options: Any) -> dict[str, Any]:
 
 def until_selected(launchpad: LaunchPad, work: Work) -> None:
     """Work until the first iteration has selected."""
-    while launchpad.fireworks.find_one({"spec.stage": "select", "state": "COMPLETED"}) is None:
+    finish(launchpad, work, "select", 1)
+
+
+def finish(launchpad: LaunchPad, work: Work, stage: str, count: int) -> None:
+    """Work until so many Fireworks of a stage of the first iteration are completed."""
+    query = {"spec.stage": stage, "spec.iteration": 0, "state": "COMPLETED"}
+    while launchpad.fireworks.count_documents(query) < count:
+        assert launchpad.fireworks.find_one({"state": "FIZZLED"}) is None
         work(1)
 
 
@@ -128,9 +135,7 @@ def test_a_run_that_is_repeated_pays_nothing_and_changes_nothing(
     monkeypatch.setenv(LOG, str(tmp_path / "log"))
     for firework in launchpad.fireworks.find({"spec.stage": "explore", "spec.iteration": 0}):
         launchpad.rerun_fw(firework["fw_id"])
-    until = {"spec.stage": "explore", "spec.iteration": 0, "state": "COMPLETED"}
-    while launchpad.fireworks.count_documents(until) < 2:
-        work(1)
+    finish(launchpad, work, "explore", 2)
     assert not (tmp_path / "log").exists()
     assert [record["keys"] for record in on_the_fly(store, 1)] == [record["keys"] for record in sets]
     again = list(store.explorations.find({}).sort("_id", 1))
