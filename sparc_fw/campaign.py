@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -9,14 +10,19 @@ from pydantic import Field, model_validator
 
 from sparc_fw.explorers.base import ExplorerOptions
 from sparc_fw.geometry.inline import InlineStructure
-from sparc_fw.geometry.sources import FileSource, FrameSource, LabelledSource, Source, TestSet
+from sparc_fw.geometry.sources import DynamicsSource, FileSource, FrameSource, LabelledSource, Source, TestSet
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.potentials.base import PotentialOptions
 from sparc_fw.registry import ByKind, OneOrMore
 from sparc_fw.section import Section
 from sparc_fw.selectors.base import SelectorOptions
+from sparc_fw.selectors.shares import divided
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+ROUNDING = 1e-9
+"""By so much fractions may differ from 1 because of how computers add."""
+SHARES_TOLERANCE = 0.01
+"""By so much shares may miss 1 because of how people round: three of 0.33 are thirds."""
 
 
 class Resources(Section):
@@ -60,6 +66,10 @@ class System(Section):
     """Total charge, e."""
     spin: int = Field(0, ge=0)
     """Number of unpaired electrons (2S)."""
+    label_share: float | None = Field(None, gt=0, le=1)
+    """Its share of the labels: it never gets more than this fraction of `budget.labels`, start frames and failed labels
+    included; of the picks of an iteration it is assured this fraction, and others get what it has no use for. Systems
+    without one compete for what the shares of the others leave, and for everything where no system has one."""
     resources: Resources = Resources()
     """What its labels need from the queue."""
 
@@ -185,6 +195,43 @@ class Campaign(Section):
                 raise ValueError(f"system: found {source.system!r}, expected one of {names}")
         return self
 
+    @model_validator(mode="after")
+    def _check_shares(self) -> Campaign:
+        given = [system.label_share for system in self.systems if system.label_share is not None]
+        without = [system.name for system in self.systems if system.label_share is None]
+        total = math.fsum(given)
+        if total > 1 + ROUNDING:
+            raise ValueError(f"systems: label_share: found shares that add up to {total:g}, expected at most 1")
+        if given and without and total > 1 - ROUNDING:
+            raise ValueError(
+                f"systems: label_share: found shares that add up to {total:g}, which leaves no label for "
+                f"{without[0]!r}, expected less than 1"
+            )
+        if given and not without and total < 1 - SHARES_TOLERANCE:
+            raise ValueError(
+                f"systems: label_share: found shares that add up to {total:g}, expected 1: leave out that of a system "
+                "that shall have the rest"
+            )
+        return self
+
+    def label_shares(self) -> list[tuple[frozenset[str], float]]:
+        """The systems that have a share of the labels together, with their fraction of all; empty without shares.
+
+        Those without a share of their own come last, together. The fractions add up to 1.
+        """
+        given = [(frozenset([s.name]), s.label_share) for s in self.systems if s.label_share is not None]
+        without = frozenset(system.name for system in self.systems if system.label_share is None)
+        total = math.fsum(share for _, share in given)
+        if not given:
+            return []
+        return [*given, (without, 1 - total)] if without else [(names, share / total) for names, share in given]
+
+    def label_limits(self) -> list[tuple[frozenset[str], int]]:
+        """The systems that have a share together, with the most labels that they get; empty without shares."""
+        shares = self.label_shares()
+        limits = divided(self.budget.labels, [fraction for _, fraction in shares]) if shares else []
+        return [(names, limit) for (names, _), limit in zip(shares, limits, strict=True)]
+
     def sources(self) -> list[Source]:
         """Every frame source of the campaign, start and test."""
         found: list[Source] = list(self.start)
@@ -193,6 +240,11 @@ class Campaign(Section):
             if self.test.scan is not None:
                 found.append(self.test.scan)
         return found
+
+    def driven_system(self) -> System | None:
+        """The first system whose start dynamics the labeler drives: beginning needs what a label of it needs."""
+        driven = (source for source in self.sources() if isinstance(source, DynamicsSource) and source.driver is None)
+        return next((self.system(source.system) for source in driven), None)
 
     def explorers(self) -> dict[str, ExplorerOptions]:
         """The explorers by their key in the file: ``explorer``, or ``explorer[0]`` and so on of several."""

@@ -16,7 +16,6 @@ from ase import Atoms
 from sparc_fw.campaign import Campaign
 from sparc_fw.dataset_records import FIRST_REVISION
 from sparc_fw.documents import Dataset, Label, json_hash
-from sparc_fw.frame_records import IMPORT
 from sparc_fw.label_arrays import Kept, LabelBlock, Labels, aligned
 from sparc_fw.local_cache import LocalCache
 from sparc_fw.mongo import MongoDocument
@@ -162,7 +161,7 @@ def _make(
     whole = {**frameset, "keys": store.frameset_keys(frameset["_id"])}
     keys = list(dict.fromkeys(whole["keys"]))
     found = store.labels_with_revisions(keys)
-    place = frameset["_id"] if frameset["role"] == IMPORT else frameset["iteration"]
+    place = frameset["iteration"] if frameset["role"] == "train" else frameset["_id"]
     asked = _ascii(sorted(keys))
     seen = {key.decode() for part in earlier for key in asked[_found(part.keys, asked)]}
     own = [key for key in keys if key not in seen]

@@ -25,6 +25,10 @@ FROM_FILE = "file"
 """``code`` of a label that a campaign brought along."""
 
 
+ON_THE_FLY = "on_the_fly"
+"""``origin`` of frames that were labelled while an exploration waited, and role of their frame sets."""
+
+
 def json_hash(value: Any) -> str:
     """SHA-256 of a JSON-able value in canonical form (sorted keys)."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -141,7 +145,8 @@ class FrameVerdict:
     ----------
     fate : str
         ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``after_failure``,
-        ``too_close_in_time``, ``too_similar``, ``over_cap``.
+        ``too_close_in_time``, ``too_similar``, ``over_cap``, ``over_share`` (its system's share of the label budget was
+        given away, and it would have been picked otherwise).
     """
 
     replica: int

@@ -9,12 +9,21 @@ from collections.abc import Sequence
 from ase import Atoms
 from pymongo.collection import Collection
 
-from sparc_fw.documents import json_hash
+from sparc_fw.documents import ON_THE_FLY, json_hash
 from sparc_fw.encoding import pack_frames, unpack_frames
 from sparc_fw.mongo import Files, MongoDocument, insert_once, patient, place
 
 IMPORT = "import"
 """Role of the frame sets that files brought."""
+
+TRAINED = ("train", ON_THE_FLY, IMPORT)
+"""Roles of the frame sets that are trained on."""
+
+
+def on_the_way(frameset: MongoDocument) -> dict[str, str]:
+    """The labels that were paid for to make the frames of a set, beside those of the frames; the system of each."""
+    # Frame sets of earlier releases do not say; no frames cost labels then.
+    return dict(frameset.get("on_the_way", ()))
 
 
 class FrameRecords:
@@ -38,6 +47,7 @@ class FrameRecords:
         frames: Sequence[Atoms],
         keys: Sequence[str],
         dropped: dict[str, int] | None = None,
+        on_the_way: dict[str, str] | None = None,
     ) -> MongoDocument:
         """Write down which frames an iteration wants labelled, in order; the first one to write wins.
 
@@ -49,6 +59,8 @@ class FrameRecords:
             The label key of each frame.
         dropped : dict, optional
             Frames that were left out, by reason.
+        on_the_way : dict of str to str, optional
+            Further labels that were paid for to make the frames, and the system of each, by key.
         """
         record = {
             "_id": place(campaign_id, iteration, role),
@@ -58,11 +70,49 @@ class FrameRecords:
             "keys": list(keys),
             "frames": self.files.put(pack_frames(frames)),
             "dropped": dropped or {},
+            # No mapping: MongoDB takes a dot in a key for a path.
+            "on_the_way": [list(pair) for pair in (on_the_way or {}).items()],
             "uid": uuid.uuid4().hex,
         }
         if role == "train":
             record["imports"] = self._waiting(campaign_id)
         return insert_once(self.framesets, record)
+
+    @patient
+    def add_on_the_fly(
+        self,
+        campaign_id: str,
+        iteration: int,
+        replica: int,
+        frames: Sequence[Atoms],
+        keys: Sequence[str],
+        on_the_way: dict[str, str],
+        ended: str,
+    ) -> None:
+        """Write down which frames a replica had labelled while it explored; the first one to write wins.
+
+        The set carries the iteration that trains on it first, which is the next one.
+
+        Parameters
+        ----------
+        on_the_way : dict of str to str
+            Labels that it asked for which nobody shall train on, and the system of each, by key.
+        ended : str
+            How its run ended.
+        """
+        record = {
+            "_id": place(campaign_id, iteration + 1, ON_THE_FLY, replica),
+            "campaign_id": campaign_id,
+            "iteration": iteration + 1,
+            "role": ON_THE_FLY,
+            "replica": replica,
+            "keys": list(keys),
+            "frames": self.files.put(pack_frames(frames)),
+            "on_the_way": [list(pair) for pair in on_the_way.items()],
+            "ended": ended,
+            "uid": uuid.uuid4().hex,
+        }
+        insert_once(self.framesets, record)
 
     @patient
     def frameset(self, campaign_id: str, iteration: int, role: str) -> MongoDocument | None:
@@ -128,18 +178,37 @@ class FrameRecords:
         An import has a place of its own, so that nothing that was held out before it changes.
         """
         records = self.framesets_of(campaign_id, fields)
-        return [r for r in records if r["role"] in ("train", IMPORT) and r["iteration"] <= last_iteration]
+        return [r for r in records if r["role"] in TRAINED and r["iteration"] <= last_iteration]
 
-    def paid_keys(self, campaign_id: str, last_iteration: int) -> list[str]:
+    def _paid_framesets(self, campaign_id: str, last_iteration: int, explored: bool) -> list[MongoDocument]:
+        """The frame sets to train on up to an iteration, and what was labelled while it explored."""
+        later = self.training_framesets(campaign_id, last_iteration + 1) if explored else []
+        asked = [record for record in later if record["role"] == ON_THE_FLY and record["iteration"] > last_iteration]
+        return self.training_framesets(campaign_id, last_iteration) + asked
+
+    def paid_keys(self, campaign_id: str, last_iteration: int, explored: bool = True) -> list[str]:
         """The keys that the campaign asked to be labelled, in order, none twice; what was imported is not among them.
 
-        Of a label that was imported and asked for later, too, the first counts: it costs nothing.
+        Those that it paid for on the way to its frames are. Of a label that was imported and asked for later, too, the
+        first counts: it costs nothing. What was labelled while the last iteration explored is among them, or not yet.
         """
         seen: dict[str, str] = {}
-        for record in self.training_framesets(campaign_id, last_iteration):
-            for key in record["keys"]:
+        for record in self._paid_framesets(campaign_id, last_iteration, explored):
+            for key in [*record["keys"], *on_the_way(record)]:
                 seen.setdefault(key, record["role"])
         return [key for key, role in seen.items() if role != IMPORT]
+
+    def paid_keys_by_system(self, campaign_id: str, last_iteration: int, explored: bool = True) -> dict[str, list[str]]:
+        """The keys of `paid_keys` by the system that they were asked for, whoever computed them."""
+        systems: dict[str, str] = {}
+        for record in self._paid_framesets(campaign_id, last_iteration, explored):
+            for key, frame in zip(record["keys"], self.frames(record), strict=True):
+                systems.setdefault(key, frame.info["system"])
+            systems |= {key: system for key, system in on_the_way(record).items() if key not in systems}
+        found: dict[str, list[str]] = {}
+        for key in self.paid_keys(campaign_id, last_iteration, explored):
+            found.setdefault(systems[key], []).append(key)
+        return found
 
     def training_keys(self, campaign_id: str, last_iteration: int) -> list[list[str]]:
         """Per frame set up to and with `last_iteration`, the keys asked for in order; none twice."""

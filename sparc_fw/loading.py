@@ -189,7 +189,7 @@ def check_campaign(loaded: LoadedCampaign, settings: Settings) -> None:
         For the first of: a package or executable that is missing, a structure that the labeler, potential or explorer
         cannot take, a source that asks for what is not there.
     """
-    from sparc_fw.geometry.build import check_sources
+    from sparc_fw.geometry.source_checks import check_sources
 
     with _named(str(loaded.path)):
         _check_backends(loaded.campaign, settings)
@@ -235,6 +235,9 @@ def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
         with _named("potential"):
             potential.check()
     for key, options in _scheduled(loaded.campaign):
+        if options.most_labels:
+            with _named(key):
+                potential.check_refit()
         explorer: Any = _backend("explorer", options, settings)
         for system in loaded.campaign.systems:
             if options.explores(system.name):

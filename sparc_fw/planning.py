@@ -16,8 +16,9 @@ from sparc_fw.campaign import Campaign
 from sparc_fw.documents import Dataset, Label
 from sparc_fw.errors import StageFailed
 from sparc_fw.explorers.base import ExplorerOptions, Replica
-from sparc_fw.geometry.build import count_frames, structure_of
+from sparc_fw.geometry.build import structure_of
 from sparc_fw.geometry.dynamics import dynamics_frames
+from sparc_fw.geometry.source_checks import count_frames, count_labels
 from sparc_fw.geometry.sources import DynamicsSource
 from sparc_fw.labelers.base import charge_and_spin
 from sparc_fw.loading import LoadedCampaign
@@ -40,12 +41,15 @@ class Plan:
         New labels of each iteration, as the budget and the cap on picks allow.
     test_labels : int
         Frames of the test set and the scan that must be labelled.
+    driven : int
+        Of all these labels, those that are computed one after the other, for the labeler drives the start's dynamics.
     fireworks : int
     """
 
     labels: list[int]
     test_labels: int
     fireworks: int
+    driven: int = 0
 
 
 @dataclass
@@ -61,23 +65,26 @@ class Costs:
 def plan_campaign(loaded: LoadedCampaign) -> Plan:
     """Count what a campaign will take if it uses its whole budget."""
     campaign = loaded.campaign
-    start = sum(count_frames(source, loaded.files) for source in campaign.start)
+    start = sum(count_labels(source, loaded.files) for source in campaign.start)
     cap = getattr(campaign.selector, "cap", campaign.budget.labels)
     labels = [start]
     while len(labels) < campaign.budget.iterations and sum(labels) < campaign.budget.labels:
-        labels.append(min(cap, campaign.budget.labels - sum(labels)))
+        on_the_fly = sum(options.at(len(labels) - 1).most_labels * count for options, count in _replicas(campaign))
+        labels.append(min(cap + on_the_fly, campaign.budget.labels - sum(labels)))
     test = 0
-    batches = [math.ceil(count / campaign.labeling.batch) for count in labels]
+    frames = sum(count_frames(source, loaded.files) for source in campaign.start)
+    batches = [math.ceil(count / campaign.labeling.batch) for count in [frames, *labels[1:]]]
     if campaign.test is not None:
         scan = campaign.test.scan
         counts = [sum(count_frames(source, loaded.files) for source in campaign.test.frames)]
         counts.append(count_frames(scan, loaded.files) if scan is not None else 0)
-        test = sum(counts)
+        test = sum(count_labels(source, loaded.files) for source in campaign.test.frames) + counts[1]
         batches[0] += sum(math.ceil(count / campaign.labeling.batch) for count in counts)
     replicas = sum(count for _, count in _replicas(campaign))
     # Start and publish; in each iteration the labels, members, replicas, validate and select.
     fireworks = 2 + sum(batches) + len(labels) * (campaign.committee + replicas + 2)
-    return Plan(labels, test, fireworks)
+    driven = sum(source.calculations for source in _dynamics(campaign) if source.driver is None)
+    return Plan(labels, test, fireworks, driven)
 
 
 def measure(loaded: LoadedCampaign, settings: Settings) -> Costs:
@@ -102,7 +109,7 @@ def measure(loaded: LoadedCampaign, settings: Settings) -> Costs:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
         return Costs(
-            start=sum(_drive(source, structure, settings) for source in _driven(campaign)),
+            start=sum(_drive(source, structure, settings) for source in _dynamics(campaign)),
             label=labels[0].seconds,
             train=_line(TRAINING_STEPS, lambda steps: _train(campaign, dataset, int(steps), model, settings)),
             explore=[
@@ -114,7 +121,11 @@ def measure(loaded: LoadedCampaign, settings: Settings) -> Costs:
 
 def hours(plan: Plan, costs: Costs, campaign: Campaign, workers: int, settings: Settings) -> dict[str, float]:
     """Hours of each stage with so many workers, all iterations together, one model of the whole budget."""
-    seconds = {"start": costs.start / workers, "label": costs.label * (sum(plan.labels) + plan.test_labels) / workers}
+    together = sum(plan.labels) + plan.test_labels - plan.driven
+    seconds = {
+        "start": costs.start / workers + costs.label * plan.driven,
+        "label": costs.label * together / workers,
+    }
     steps = _backend("potential", campaign.potential, settings).total_steps
     rounds = math.ceil(campaign.committee / workers)
     start, step = costs.train
@@ -126,28 +137,27 @@ def hours(plan: Plan, costs: Costs, campaign: Campaign, workers: int, settings: 
     return {stage: value / 3600 for stage, value in seconds.items()}
 
 
-def _driven(campaign: Campaign) -> list[DynamicsSource]:
+def _dynamics(campaign: Campaign) -> list[DynamicsSource]:
     """The sources of start and test frames that run dynamics."""
     sources = [*campaign.start, *(campaign.test.frames if campaign.test is not None else [])]
     return [source for source in sources if isinstance(source, DynamicsSource)]
 
 
 def _drive(source: DynamicsSource, structure: Any, settings: Settings) -> float:
-    """Seconds that the dynamics of a source take, from a few steps of one run of it."""
-    starts = {"scan": "points", "random": "count"}
-    runs = 1 if source.starts is None else getattr(source.starts, starts[source.starts.kind])
-    steps = len(source.temperature_K) * runs * source.duration_ps * 1000 / source.timestep_fs
+    """Seconds that the dynamics of a source take beside labels, from a few steps of one run of it."""
+    if source.driver is None:
+        return 0.0
     driver = _backend("labeler", source.driver, settings)
     calculator = driver.calculator(*charge_and_spin(structure))
 
     def run(count: float) -> None:
         brief = {"duration_ps": count * source.timestep_fs / 1000, "temperature_K": source.temperature_K[:1]}
-        brief |= {"sample_every_fs": source.timestep_fs, "frames": 1, "choose": "even"}
+        brief |= {"sample_every_fs": source.timestep_fs, "frames": 1, "choose": "even", "bias": []}
         limits = {"energy_window_eV": None, "within_A": None, "max_force": None}
         dynamics_frames([structure], source.model_copy(update=brief | limits), calculator, 1)
 
     start, step = _line(DRIVER_STEPS, run)
-    return start + steps * step
+    return start + source.calculations * step
 
 
 def _line(sizes: tuple[float, float], run: Callable[[float], None]) -> tuple[float, float]:

@@ -36,6 +36,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "ase_md": "sparc_fw.explorers.ase_md:ASEExplorer",
         "phases": "sparc_fw.explorers.phases:PhasesExplorer",
         "uncertainty": "sparc_fw.explorers.uncertainty:UncertaintyExplorer",
+        "on_the_fly": "sparc_fw.explorers.on_the_fly:OnTheFlyExplorer",
         "neb": "sparc_fw.explorers.neb:NEBExplorer",
         "saddle": "sparc_fw.explorers.saddle:SaddleExplorer",
         "normal_modes": "sparc_fw.explorers.normal_modes:NormalModesExplorer",

@@ -53,6 +53,13 @@ def check_relabeling(store: Store, campaign: Campaign, relabels: str) -> None:
             f"budget.labels: found {campaign.budget.labels}, expected at least {len(frames)}, the frames of "
             f"{relabels!r} that are to be labelled anew"
         )
+    for names, limit in campaign.label_limits():
+        found = sum(frame.info["system"] in names for frame in frames)
+        if found > limit:
+            raise InputError(
+                f"systems: label_share: found room for {limit} labels of {' and '.join(sorted(names))}, expected at "
+                f"least {found}, the frames of {relabels!r} that are to be labelled anew"
+            )
 
 
 def changed_keys(stored: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:

@@ -75,7 +75,7 @@ def repair(store: Store, lpad: LaunchPad, campaign_id: str, dead_workers: tuple[
     repairs = Repairs()
     record = store.campaign_record(campaign_id)
     if record["start_fw_id"] is None and time.time() - record["created"] > ADD_SECONDS:
-        ensure_workflow(lpad, campaign_id)
+        ensure_workflow(lpad, store.campaign(campaign_id))
     repairs.done += unlock(lpad, campaign_id)
     _delete_orphans(lpad, campaign_id, repairs)
     for workflow in campaign_workflows(lpad, campaign_id):

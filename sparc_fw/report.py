@@ -10,7 +10,7 @@ from sparc_fw.biased_figures import draw_biased
 from sparc_fw.biased_runs import PullsFound, WindowsFound, biased_runs
 from sparc_fw.biased_sentences import biased_sentences
 from sparc_fw.figures import draw_all
-from sparc_fw.sentences import counted, loss_sentences, promoted_sentence, saving_sentences
+from sparc_fw.sentences import counted, learning_sentences, loss_sentences, promoted_sentence, saving_sentences
 from sparc_fw.status import TABLE_STAGES
 from sparc_fw.store import Store
 
@@ -54,7 +54,8 @@ def report_text(status: dict[str, Any], pictures: list[str], biased: Sequence[st
     for row in status["iterations"]:
         if row["sentence"]:
             lines.append(f"- Iteration {row['iteration']}: {row['sentence']}. Frames: {counted(row['fates'])}.")
-    lines += ["", *(f"- {sentence}" for sentence in saving_sentences(status) + loss_sentences(status))]
+    told = learning_sentences(status) + saving_sentences(status) + loss_sentences(status)
+    lines += ["", *(f"- {sentence}" for sentence in told)]
     if biased:
         lines += ["", "## Free energies and work", "", *(f"- {sentence}" for sentence in biased)]
     lines += ["", *(f"![{name}]({name})" for name in pictures)]

@@ -10,7 +10,7 @@ def closing_sentences(status: dict[str, Any]) -> list[str]:
     found = [status["sentence"]] if status["sentence"] else []
     if status["promoted"]:
         found.append(promoted_sentence(status))
-    return found + saving_sentences(status) + loss_sentences(status)
+    return found + learning_sentences(status) + saving_sentences(status) + loss_sentences(status)
 
 
 def promoted_sentence(status: dict[str, Any]) -> str:
@@ -39,6 +39,11 @@ def loss_sentences(status: dict[str, Any]) -> list[str]:
         found.append(
             f"{last['labels_left_out']} good labels were not trained on: they lie above 'labeling.energy_window_eV'"
         )
+    if last.get("labels_on_the_way"):
+        found.append(
+            f"{last['labels_on_the_way']} labels were spent on frames that no model was trained on: steps on the way "
+            "to start frames, or what the last exploration asked for"
+        )
     for row in status["iterations"]:
         dropped = {reason: number for reason, number in row["frames_dropped"].items() if number}
         if dropped:
@@ -48,6 +53,16 @@ def loss_sentences(status: dict[str, Any]) -> list[str]:
             lost = [counted(reasons) for reasons in (counts["failures"], counts["dropped"]) if any(reasons.values())]
             found.append(f"The {role} set lacks frames that could not be made or labelled ({', '.join(lost)})")
     return suspect_sentences(status) + [f"{sentence}." for sentence in found]
+
+
+def learning_sentences(status: dict[str, Any]) -> list[str]:
+    """What explorations labelled and learned on the fly, and how each of them ended."""
+    return [
+        f"Iteration {row['iteration']}: replica {run['replica']} learned {run['labels']} labels on the fly and ended: "
+        f"{run['ended']}."
+        for row in status["iterations"]
+        for run in row["learned"]
+    ]
 
 
 def saving_sentences(status: dict[str, Any]) -> list[str]:

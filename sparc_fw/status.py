@@ -8,7 +8,8 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from sparc_fw.frame_records import IMPORT
+from sparc_fw.documents import ON_THE_FLY
+from sparc_fw.frame_records import IMPORT, on_the_way
 from sparc_fw.label_facts import LabelFacts, Tally
 from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.mongo import MongoDocument
@@ -62,9 +63,11 @@ def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str
     """Everything about a campaign in JSON-able values; eV, eV/Å, s."""
     record = store.campaign_record(campaign_id)
     framesets = store.framesets_of(campaign_id)
-    facts = store.label_facts(campaign_id, (key for frameset in framesets for key in frameset["keys"]))
+    facts = store.label_facts(
+        campaign_id, (key for record in framesets for key in [*record["keys"], *on_the_way(record)])
+    )
     trained = Tally(facts)
-    iterations = _iterations(store, campaign_id, framesets, trained)
+    iterations = _iterations(store, campaign_id, framesets, trained, Tally(facts))
     for frameset in framesets:
         if frameset["role"] == IMPORT:
             trained.add(frameset["keys"])
@@ -93,14 +96,15 @@ def campaign_rows(store: Store, lpad: LaunchPad) -> list[dict[str, Any]]:
     rows = []
     for record in store.campaigns.find({}, {"campaign": 0}).sort("created", 1):
         name = record["_id"]
-        framesets = list(store.framesets.find({"campaign_id": name, "role": "train"}, {"keys": 1}))
+        asked = {"campaign_id": name, "role": {"$in": ["train", ON_THE_FLY]}}
+        framesets = list(store.framesets.find(asked, {"keys": 1, "role": 1}))
         last = store.selections.find_one({"campaign_id": name}, {"verdict": 1}, sort=[("iteration", -1)])
         rows.append(
             {
                 "campaign": name,
                 "state": campaign_state(store, lpad, name),
                 "verdict": last["verdict"] if last else None,
-                "iterations": len(framesets),
+                "iterations": sum(frameset["role"] == "train" for frameset in framesets),
                 "labels": store.label_counts(key for frameset in framesets for key in frameset["keys"])["ok"],
                 "created": record["created"],
             }
@@ -133,18 +137,32 @@ def _last_words(trace: str) -> str:
     return "\n".join(last[first:])
 
 
-def _iterations(store: Store, campaign_id: str, framesets: list[MongoDocument], tally: Tally) -> list[dict[str, Any]]:
-    """One row for each iteration; `tally` is empty, and has counted all that was asked for at the end."""
+def _iterations(
+    store: Store, campaign_id: str, framesets: list[MongoDocument], tally: Tally, asked: Tally
+) -> list[dict[str, Any]]:
+    """One row for each iteration.
+
+    `tally` and `asked` are empty. At the end they have counted all frames to train on, and these with what else was
+    paid for: on the way to them, and while the last iteration explored.
+    """
     selections = {record["iteration"]: record for record in store.selection_records(campaign_id)}
     reports = {report.iteration: report for report in store.report_records(campaign_id)}
     rows = []
     seconds = stage_seconds(store, campaign_id)
     imports = [frameset for frameset in framesets if frameset["role"] == IMPORT]
+    learned: dict[int, list[MongoDocument]] = {}
+    for frameset in framesets:
+        if frameset["role"] == ON_THE_FLY:
+            learned.setdefault(frameset["iteration"], []).append(frameset)
     for frameset in framesets:
         if frameset["role"] != "train":
             continue
         iteration = frameset["iteration"]
-        tally.add(frameset["keys"])
+        while_exploring = learned.get(iteration + 1, [])
+        for record in [frameset, *learned.get(iteration, [])]:
+            tally.add(record["keys"])
+        for record in [frameset, *while_exploring]:
+            asked.add([*record["keys"], *on_the_way(record)])
         counts = tally.counts()
         report = reports.get(iteration)
         best = report.members[report.best] if report else {}
@@ -155,7 +173,12 @@ def _iterations(store: Store, campaign_id: str, framesets: list[MongoDocument], 
                 "labels": counts["ok"],
                 "labels_failed": counts["failed"],
                 "labels_imported": sum(len(record["keys"]) for record in imports if record["iteration"] <= iteration),
-                "labels_paid": tally.paid(),
+                "labels_paid": asked.paid(),
+                "labels_on_the_way": asked.paid() - tally.paid(),
+                "learned": [
+                    {"replica": record["replica"], "labels": len(record["keys"]), "ended": record["ended"]}
+                    for record in while_exploring
+                ],
                 "label_failures": tally.failures(),
                 "suspects": tally.suspects(),
                 "frames_dropped": frameset.get("dropped", {}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from pymongo.errors import DuplicateKeyError
 
@@ -184,6 +184,14 @@ class Store(FrameRecords, LabelRecords, LabelClaims, SuspectRecords, DatasetReco
     def committee(self, campaign_id: str, iteration: int) -> list[MongoDocument]:
         """The members of an iteration, in order."""
         return list(self.models.find({"campaign_id": campaign_id, "iteration": iteration}).sort("member", 1))
+
+    def trained_models(self, campaign_id: str, iteration: int) -> list[TrainedModel]:
+        """The members of an iteration, in order, as their trainings gave them."""
+        names = [field.name for field in fields(TrainedModel) if field.name != "file"]
+        return [
+            TrainedModel(file=self.files.get(record["file"]), **{name: record[name] for name in names})
+            for record in self.committee(campaign_id, iteration)
+        ]
 
     # Explorations, selections, reports
 

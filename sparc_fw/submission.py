@@ -9,6 +9,7 @@ from typing import Any
 
 from fireworks import LaunchPad
 
+from sparc_fw.campaign import Campaign
 from sparc_fw.errors import InputError
 from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.loading import LoadedCampaign
@@ -38,17 +39,17 @@ def submit(store: Store, lpad: LaunchPad, loaded: LoadedCampaign, relabels: str 
     if relabels is not None:
         check_relabeling(store, loaded.campaign, relabels)
     store.add_campaign(loaded.campaign, loaded.files, relabels=relabels)
-    ensure_workflow(lpad, loaded.campaign.name)
+    ensure_workflow(lpad, loaded.campaign)
     return loaded.campaign.name
 
 
-def ensure_workflow(lpad: LaunchPad, campaign_id: str) -> None:
+def ensure_workflow(lpad: LaunchPad, campaign: Campaign) -> None:
     """Add the campaign's first Workflow unless it is there: a kill may have come between registering and adding."""
-    start = {"spec.campaign_id": campaign_id, "spec.stage": {"$in": ["start", "publish"]}, "spec.iteration": 0}
+    start = {"spec.campaign_id": campaign.name, "spec.stage": {"$in": ["start", "publish"]}, "spec.iteration": 0}
     ids = [firework["fw_id"] for firework in lpad.fireworks.find(start, {"fw_id": 1})]
     if lpad.workflows.find_one({"nodes": {"$in": ids}}, {"_id": 1}) is None:
         lpad.fireworks.delete_many({"fw_id": {"$in": ids}})
-        lpad.add_wf(build_campaign(campaign_id))
+        lpad.add_wf(build_campaign(campaign))
 
 
 def unlock(lpad: LaunchPad, campaign_id: str) -> list[str]:

@@ -54,17 +54,16 @@ def make_firework(
     return Firework([task], spec=spec, name=name, parents=parents)
 
 
-def build_campaign(campaign_id: str, parameters: dict[str, Any] | None = None) -> Workflow:
-    """The Workflow of a campaign: start, and publish when everything that start begins has ended.
+def build_campaign(campaign: Campaign) -> Workflow:
+    """The Workflow of a registered campaign: start, and publish when everything that start begins has ended.
 
-    Parameters
-    ----------
-    campaign_id : str
-    parameters : dict, optional
-        Parameters of `StartTask`; without them it looks for a registered campaign.
+    A start that computes labels asks for a worker and for resources as these do.
     """
-    start = make_firework(StartTask(parameters or {}), campaign_id, 0, "start", "", "select")
-    return Workflow([start, _publish(campaign_id, 0, [start])], name=campaign_id, metadata=_metadata(campaign_id, 0))
+    name, system = campaign.name, campaign.driven_system()
+    category = "select" if system is None else _category(system)
+    place = {} if system is None else queue_spec(system)
+    start = make_firework(StartTask(), name, 0, "start", "", category, **place)
+    return Workflow([start, _publish(name, 0, [start])], name=name, metadata=_metadata(name, 0))
 
 
 def build_iteration(store: Store, campaign: Campaign, iteration: int) -> list[Firework]:
@@ -126,9 +125,14 @@ def _label_firework(campaign: Campaign, iteration: int, role: str, system: Syste
     named = f" {system.name}" if len(campaign.systems) > 1 else ""
     return make_firework(
         LabelTask(), campaign.name, iteration, "label", f"{role}{named} {first}-{last - 1}",
-        system.resources.category or "label", role=role, system=system.name, first=first, last=last,
+        _category(system), role=role, system=system.name, first=first, last=last,
         **queue_spec(system),
     )  # fmt: skip
+
+
+def _category(system: System) -> str:
+    """Which workers take the labels of a system."""
+    return system.resources.category or "label"
 
 
 def queue_spec(system: System) -> dict[str, Any]:
@@ -170,7 +174,7 @@ def append_checks(store: Store, lpad: LaunchPad, campaign: Campaign, iteration: 
     known = {firework["spec"]["system"] for firework in lpad.fireworks.find(mine, {"spec.system": 1})}
     fireworks = [
         make_firework(
-            CheckTask(), campaign.name, iteration, "check", system.name, system.resources.category or "label",
+            CheckTask(), campaign.name, iteration, "check", system.name, _category(system),
             system=system.name, **queue_spec(system),
         )
         for system in campaign.systems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from ase import Atoms
@@ -72,6 +72,13 @@ class _Record:
         self.temperature.append(atoms.get_temperature())
         self.potential.append(energy)
         self.kinetic.append(float(atoms.get_kinetic_energy()))
+
+
+class Watch(Protocol):
+    """Somebody who looks on while a run goes on."""
+
+    def disagrees(self, step: int, atoms: Atoms) -> str | None:
+        """Why the run ends, or None."""
 
 
 class _Committee:
@@ -208,7 +215,7 @@ class ASEExplorer(Explorer[ASEOptions]):
     ) -> tuple[_Record, int, str | None]:
         """The frames, the steps that were made, and why there were no more (None: all were)."""
         dynamics, record, step = self._dynamics(atoms, run, rng), _Record(), 0
-        committee = _Committee(self.options, replica)
+        watch = self._watch(replica)
         ended = ended or self._trouble(atoms, atoms.get_forces(md=True), closest=True)
         while True:
             # A frame that ended the run is kept only where it can be judged: positions that are numbers.
@@ -216,7 +223,8 @@ class ASEExplorer(Explorer[ASEOptions]):
                 record.keep(step, atoms, float(calculator.results["energy"]))
                 replica.progress(step, run.steps)
                 ended = ended or self._out_of_bounds(atoms, record)
-            disagreement = committee.disagrees(step, atoms)
+            # Nobody is asked about a frame that ends the run anyway.
+            disagreement = watch.disagrees(step, atoms) if ended is None else None
             if disagreement is not None:
                 return record, step, disagreement
             if ended is not None or step == run.steps:
@@ -230,6 +238,10 @@ class ASEExplorer(Explorer[ASEOptions]):
                 # A driver's SCF that does not converge; the last frame is the last one that has an energy.
                 return record, step, f"{type(error).__name__} at step {step}: {error}"
             ended = self._trouble(atoms, forces, closest=step % run.every == 0)
+
+    def _watch(self, replica: Replica) -> Watch:
+        """Who may end the run; an explorer that watches for something else overrides this."""
+        return _Committee(self.options, replica)
 
     def _out_of_bounds(self, atoms: Atoms, record: _Record) -> str | None:
         """Whether a bound is broken; the frame itself is taken off at the end."""

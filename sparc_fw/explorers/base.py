@@ -6,13 +6,14 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from ase import Atoms
 from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from sparc_fw.backend import Backend, Options
+from sparc_fw.documents import Label
 from sparc_fw.geometry.files import Files
 from sparc_fw.potentials.base import Potential, Progress
 from sparc_fw.section import Positive
@@ -117,6 +118,11 @@ class ExplorerOptions(Options):
         return []
 
     @property
+    def most_labels(self) -> int:
+        """Labels that a replica may ask for while it runs."""
+        return 0
+
+    @property
     def looks_back(self) -> bool:
         """Whether a replica begins from where its parts ended in the iteration before."""
         return False
@@ -150,6 +156,20 @@ class TimedOptions(ExplorerOptions):
 ExplorerOptionsType = TypeVar("ExplorerOptionsType", bound=ExplorerOptions)
 
 
+class Teacher(Protocol):
+    """Who labels frames and teaches them to the committee while a run waits."""
+
+    @property
+    def allowed(self) -> int:
+        """Labels that the run may ask for."""
+
+    def label(self, frame: Atoms) -> Label:
+        """The label of a frame; failures are labels, too."""
+
+    def learn(self, steps: int) -> list[Path]:
+        """Teach every member all good labels so far in so many steps; returns their files, first member first."""
+
+
 @dataclass(frozen=True)
 class Replica:
     """One run of an explorer, and all that it may use.
@@ -172,6 +192,8 @@ class Replica:
         The frames of every file that the campaign names.
     earlier : mapping of str to Atoms
         Where the parts of this replica's run ended in the iteration before, by name, where the options look back.
+    teacher : Teacher or None
+        Where the options ask for labels.
     """
 
     start: Atoms
@@ -184,6 +206,7 @@ class Replica:
     progress: Progress
     files: Files = field(default_factory=lambda: Files({}))
     earlier: Mapping[str, Atoms] = field(default_factory=dict)
+    teacher: Teacher | None = None
 
 
 class Explorer(Backend[ExplorerOptionsType]):

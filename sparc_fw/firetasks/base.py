@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction, LaunchPad
 
-from sparc_fw.campaign import Campaign
+from sparc_fw.campaign import Campaign, System
 from sparc_fw.errors import StageFailed
 from sparc_fw.labelers.base import Labeler
 from sparc_fw.potentials.base import Potential
@@ -26,6 +26,12 @@ PROGRESS_SECONDS = 1.0
 def make_backend(group: Group, options: Any, settings: Settings) -> Any:
     """The backend that some options belong to."""
     return backend_classes(group)[options.kind](options, settings)
+
+
+def with_cores(settings: Settings, system: System | None) -> Settings:
+    """Settings of the machine, with the threads that the labels of a system ask for."""
+    cores = None if system is None else system.resources.cores
+    return settings if cores is None else settings.model_copy(update={"threads": cores})
 
 
 class CampaignTask(FiretaskBase):
@@ -86,6 +92,13 @@ class CampaignTask(FiretaskBase):
     def store(self) -> Store:
         """The store, in the LaunchPad's own database."""
         return Store(self.lpad.db, self.settings)
+
+    @cached_property
+    def launch_id(self) -> int | None:
+        """The launch that this task runs in."""
+        running = {"fw_id": self.fw_id, "state": "RUNNING"}
+        launch = self.lpad.launches.find_one(running, {"launch_id": 1}, sort=[("launch_id", -1)])
+        return None if launch is None else int(launch["launch_id"])
 
     @cached_property
     def campaign(self) -> Campaign:

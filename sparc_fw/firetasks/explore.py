@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,16 @@ import numpy as np
 from ase import Atoms
 from fireworks import FWAction
 
-from sparc_fw.dataset import training_labels
+from sparc_fw.dataset import dataset, training_labels
+from sparc_fw.documents import frame_hash
 from sparc_fw.errors import StageFailed
 from sparc_fw.explorers.base import Explorer, ExplorerOptions, Replica
-from sparc_fw.firetasks.base import CampaignTask, make_backend
+from sparc_fw.firetasks.base import CampaignTask, make_backend, with_cores
+from sparc_fw.firetasks.budget import labels_for_replica
+from sparc_fw.firetasks.stored_labels import StoredLabels
+from sparc_fw.firetasks.teacher import StoredTeacher
 from sparc_fw.geometry.build import frame_of, structure_of
+from sparc_fw.labelers.base import Labeler
 from sparc_fw.potentials.committee import force_deviation
 from sparc_fw.seeds import derive_seed
 from sparc_fw.trajectories import Exploration
@@ -30,18 +36,65 @@ class ExploreTask(CampaignTask):
         replica = int(self.spec["replica"])
         known = self.store.exploration(self.campaign_id, self.iteration, replica)
         if known is None:
-            known = self._explore(replica)
+            options = self.campaign.explorer[int(self.spec["explorer"])].at(self.iteration)
+            if options.most_labels:
+                known = self._explore_with_labels(replica, options)
+            else:
+                known = self._explore(replica, options)
             self.store.save_exploration(known)
             self.save_stage("explore", replica, steps=known.steps)
         return FWAction(stored_data={"replica": replica, "frames": len(known), "ended": known.ended})
 
-    def _explore(self, replica: int) -> Exploration:
+    @cached_property
+    def labeler(self) -> Labeler[Any]:
+        """The campaign's labeler, with the threads that the system asks for."""
+        settings = with_cores(self.settings, self.campaign.system(self.spec["system"]))
+        labeler: Labeler[Any] = make_backend("labeler", self.campaign.labeler, settings)
+        return labeler
+
+    def _explore_with_labels(self, replica: int, options: ExplorerOptions) -> Exploration:
+        """Explore with somebody who labels; what was labelled is trained on from the next iteration on."""
+        stored = StoredLabels(
+            self.store,
+            self.labeler,
+            (self.campaign_id, self.iteration, self.fw_id),
+            self.launch_id,
+            Path("label").absolute(),
+            lambda done: None,
+        )
+        teacher = StoredTeacher(
+            labels_for_replica(
+                self.store, self.campaign, self.iteration, int(self.spec["explorer"]), self.spec["system"]
+            ),
+            stored,
+            self.potential,
+            self.store.trained_models(self.campaign_id, self.iteration),
+            dataset(self.store, self.campaign, self.iteration),
+            derive_seed(self.campaign.seed, self.iteration, "lessons", replica),
+            Path.cwd(),
+        )
+        with stored.open():
+            exploration = self._explore(replica, options, teacher)
+        self._add_labelled(replica, teacher, exploration.ended)
+        return exploration
+
+    def _add_labelled(self, replica: int, teacher: StoredTeacher, ended: str) -> None:
+        """Write down what was labelled; nothing of the test set is ever trained on."""
+        test = self.store.frameset(self.campaign_id, 0, "test")
+        kept_apart = {frame_hash(frame) for frame in self.store.frames(test)} if test is not None else set()
+        found = {label.key: label.frame for label in teacher.labels}
+        trained = {key: frame for key, frame in found.items() if frame_hash(frame) not in kept_apart}
+        others = {key: str(frame.info["system"]) for key, frame in found.items() if key not in trained}
+        self.store.add_on_the_fly(
+            self.campaign_id, self.iteration, replica, list(trained.values()), list(trained), others, ended
+        )
+
+    def _explore(self, replica: int, options: ExplorerOptions, teacher: StoredTeacher | None = None) -> Exploration:
         models = [
             self.store.files.path(model["file"], model["suffix"])
             for model in self.store.committee(self.campaign_id, self.iteration)
         ]
         seed = derive_seed(self.campaign.seed, self.iteration, "explore", replica)
-        options = self.campaign.explorer[int(self.spec["explorer"])].at(self.iteration)
         explorer: Explorer[Any] = make_backend("explorer", options, self.settings)
         trajectories = explorer.explore(
             Replica(
@@ -55,10 +108,13 @@ class ExploreTask(CampaignTask):
                 progress=self.progress_reporter("explore", replica),
                 files=self.store.campaign_files(self.campaign_id),
                 earlier=self._earlier(replica) if options.looks_back else {},
+                teacher=teacher,
             )
         )
         clock = time.perf_counter()
-        members = [self.potential.load(model) for model in models]
+        # What the run learned, it no longer asks about.
+        last = teacher.files if teacher is not None and teacher.files else models
+        members = [self.potential.load(model) for model in last]
         deviation = np.concatenate([force_deviation(members, trajectory) for trajectory in trajectories])
         return Exploration(
             campaign_id=self.campaign_id,

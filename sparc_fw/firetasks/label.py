@@ -10,23 +10,14 @@ from ase import Atoms
 from fireworks import FWAction
 
 from sparc_fw.documents import Label
-from sparc_fw.errors import StageFailed
-from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.firetasks.base import CampaignTask, with_cores
+from sparc_fw.firetasks.stored_labels import WAIT_SECONDS, WRITE_SECONDS, compute, may_come_right
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.processes import own_mark
 from sparc_fw.settings import Settings
 
-FINAL_REASONS = frozenset({"not_converged", "overlap", "force_cap", "nan", "wrong_state", "bad_input"})
-"""Failures that would come again; a rerun repeats only the others, and `not_converged` where more is tried now."""
-
 CLAIM_SECONDS = 0.5
 """Labels are claimed for about so long a time ahead, and one at least: cheap labels share a round trip to MongoDB."""
-
-WRITE_SECONDS = 0.2
-"""A label waits no longer for others to be written with: MongoDB answers when a kill can no longer undo a write."""
-
-WAIT_SECONDS = 0.5
-"""How often to look whether another worker is done with a label."""
 
 
 class SystemTask(CampaignTask):
@@ -35,16 +26,7 @@ class SystemTask(CampaignTask):
     @cached_property
     def settings(self) -> Settings:
         """Settings of the machine, with the threads that the system asks for."""
-        settings = super().settings
-        cores = self.campaign.system(self.spec["system"]).resources.cores
-        return settings if cores is None else settings.model_copy(update={"threads": cores})
-
-    @cached_property
-    def launch_id(self) -> int | None:
-        """The launch that this task runs in."""
-        running = {"fw_id": self.fw_id, "state": "RUNNING"}
-        launch = self.lpad.launches.find_one(running, {"launch_id": 1}, sort=[("launch_id", -1)])
-        return None if launch is None else int(launch["launch_id"])
+        return with_cores(super().settings, self.campaign.system(self.spec["system"]))
 
 
 class LabelTask(SystemTask):
@@ -125,7 +107,7 @@ class LabelTask(SystemTask):
         written = time.monotonic()
         try:
             for key, frame in frames.items():
-                made.append(self._compute(key, frame))
+                made.append(compute(self.labeler, key, frame))
                 if time.monotonic() - written > WRITE_SECONDS:
                     self._keep(made)
                     written = time.monotonic()
@@ -143,17 +125,6 @@ class LabelTask(SystemTask):
         made.clear()
         self._tell_progress()
 
-    def _compute(self, key: str, frame: Atoms) -> Label:
-        label: Label = self.labeler.label(frame)
-        if label.key != key:
-            raise StageFailed(
-                f"frame {key[:12]}…: its key was made where files that the labeler's options name (pseudopotentials, "
-                f"scripts) hold something else, or, with labeler.key_with_version, with another version of the code "
-                f"than {label.code} {label.version}, which this worker has; expected the same on all workers: put it "
-                "right here, or begin a new campaign with --relabel"
-            )
-        return label
-
     def _tell_progress(self) -> None:
         self._report(int(self.counts["computed"] + self.counts["hits"]), self._total)
 
@@ -161,6 +132,4 @@ class LabelTask(SystemTask):
         """Whether a label failed for a reason that may not come again, before this task began."""
         if known["status"] != "failed" or known["created"] >= self.started:
             return False
-        if known["reason"] == "not_converged":
-            return bool(known.get("effort_hash") != self.labeler.effort_hash)
-        return known["reason"] not in FINAL_REASONS
+        return may_come_right(self.labeler, known["reason"], known.get("effort_hash"))

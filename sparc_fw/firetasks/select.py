@@ -10,6 +10,7 @@ from fireworks import FWAction
 from sparc_fw.documents import Selection
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.firetasks.budget import labels_spent, shares_left
 from sparc_fw.seeds import derive_seed
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
@@ -47,14 +48,16 @@ class SelectTask(CampaignTask):
             if exploration is None:
                 raise StageFailed(f"iteration {self.iteration}: exploration {replica} is not in the store; rerun it")
             explorations.append(exploration)
-        asked = self.store.training_keys(self.campaign_id, self.iteration)
-        spent = self.store.count_paid(self.store.paid_keys(self.campaign_id, self.iteration))
-        labels = self.store.labels_by_key(key for keys in asked for key in keys)
+        spent = labels_spent(self.store, self.campaign, self.iteration)
+        trained = [key for keys in self.store.training_keys(self.campaign_id, self.iteration) for key in keys]
+        asked = dict.fromkeys(trained + self.store.paid_keys(self.campaign_id, self.iteration))
+        labels = self.store.labels_by_key(asked)
         choice = self.selector.select(
             explorations,
-            labelled=[labels[key].frame for keys in asked for key in keys if key in labels],
+            labelled=[labels[key].frame for key in asked if key in labels],
             limit=max(0, self.campaign.budget.labels - spent),
             seed=derive_seed(self.campaign.seed, self.iteration, "select"),
+            shares=shares_left(self.store, self.campaign, self.iteration),
         )
         outcome = self._conclude(choice, explorations, spent)
         return self._selection(choice, outcome, explorations)

@@ -12,13 +12,16 @@ from fireworks import FWAction
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import Label, frame_hash
 from sparc_fw.errors import CampaignExists, InputError
-from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.firetasks.base import CampaignTask, with_cores
+from sparc_fw.firetasks.stored_labels import StoredLabels
 from sparc_fw.geometry.build import build_frames
 from sparc_fw.geometry.files import Files
-from sparc_fw.geometry.sources import Source
+from sparc_fw.geometry.sources import DynamicsSource, Source
 from sparc_fw.loading import LoadedCampaign, check_campaign, load_campaign, parse_campaign
 from sparc_fw.relabeling import frames_of
 from sparc_fw.seeds import derive_seed
+from sparc_fw.settings import Settings
+from sparc_fw.store import Store
 
 
 class StartTask(CampaignTask):
@@ -61,10 +64,11 @@ class StartTask(CampaignTask):
         return self._loaded
 
     def work(self) -> FWAction:
-        """Register, build the start and test frames, and append iteration 0."""
+        """Register, build the start and test frames, and append iteration 0; labels that this takes are counted."""
         from sparc_fw.workflow import append_iteration
 
         self._register()
+        self.computed = 0
         test = self.campaign.test
         self._add_frames("test", list(test.frames) if test is not None else [])
         self._add_frames("scan", [test.scan] if test is not None and test.scan else [])
@@ -73,7 +77,7 @@ class StartTask(CampaignTask):
         action = FWAction()
         if self.may_append():
             action = append_iteration(self.store, self.lpad, self.campaign, 0, self.fw_id)
-        action.stored_data = {"campaign_id": self.campaign_id, "start_frames": frames}
+        action.stored_data = {"campaign_id": self.campaign_id, "start_frames": frames, "computed": self.computed}
         return action
 
     def _register(self) -> None:
@@ -94,6 +98,15 @@ class StartTask(CampaignTask):
             record = self.store.campaign_record(self.campaign_id)
             if record["start_fw_id"] != self.fw_id or record["campaign"] != loaded.campaign.as_dict():
                 raise
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings of the machine, with the threads of the system that the labeler drives, if it drives one."""
+        settings = super().settings
+        # The campaign may still have to be registered, which takes settings.
+        given = self._given()
+        campaign = given.campaign if given is not None else Store(self.lpad.db, settings).campaign(self.campaign_id)
+        return with_cores(settings, campaign.driven_system())
 
     @cached_property
     def _relabels(self) -> str | None:
@@ -126,7 +139,10 @@ class StartTask(CampaignTask):
         files: Files = self.store.campaign_files(self.campaign_id)
         campaign: Campaign = self.campaign
         seed = derive_seed(campaign.seed, 0, role)
-        built = build_frames(sources, campaign, files, self.labeler, self.settings, seed)
+        labels = self._stored_labels(sources)
+        with labels.open():
+            built = build_frames(sources, campaign, files, self.labeler, self.settings, seed, labels.label)
+        self.computed += labels.computed
         # Nothing of the test set is ever trained on.
         kept_apart = self._test_hashes() if role == "train" else set()
         entries = [entry for entry in built.entries if frame_hash(_frame(entry)) not in kept_apart]
@@ -140,8 +156,22 @@ class StartTask(CampaignTask):
                 keys.append(entry.key)
             else:
                 keys.append(self.labeler.key(entry))
-        self.store.add_frames(self.campaign_id, 0, role, frames, keys, dropped=built.dropped)
+        on_the_way = {key: system for key, system in labels.systems.items() if key not in set(keys)}
+        self.store.add_frames(self.campaign_id, 0, role, frames, keys, dropped=built.dropped, on_the_way=on_the_way)
         return len(frames)
+
+    def _stored_labels(self, sources: list[Source]) -> StoredLabels:
+        """How the steps of dynamics that the labeler drives come by their labels."""
+        total = sum(s.calculations for s in sources if isinstance(s, DynamicsSource) and s.driver is None)
+        report = self.progress_reporter("start", "dynamics")
+        return StoredLabels(
+            self.store,
+            self.labeler,
+            (self.campaign_id, 0, self.fw_id),
+            self.launch_id,
+            Path("label").absolute(),
+            lambda done: report(done, total),
+        )
 
 
 def _frame(entry: Atoms | Label) -> Atoms:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from sparc_fw.campaign import Campaign, System
 from sparc_fw.documents import FROM_FILE, Label, frame_hash, json_hash
 from sparc_fw.errors import InputError
 from sparc_fw.geometry.displacements import displaced_frames, mode_frames, rattled_frames
-from sparc_fw.geometry.dynamics import dynamics_frames, samples_per_run
+from sparc_fw.geometry.dynamics import dynamics_frames
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.fragments import approach_frames, dissociation_frames
 from sparc_fw.geometry.overlap import describe_overlap
@@ -34,7 +34,7 @@ from sparc_fw.geometry.sources import (
     Source,
 )
 from sparc_fw.labelers.base import Labeler
-from sparc_fw.labelers.driver import check_driver, driving_calculator, make_driver
+from sparc_fw.labelers.driver import LabellingCalculator, driving_calculator, make_driver
 from sparc_fw.seeds import derive_seed
 from sparc_fw.settings import Settings
 
@@ -86,6 +86,7 @@ def build_frames(
     labeler: Labeler[Any],
     settings: Settings,
     seed: int,
+    label: Callable[[Atoms], Label] | None = None,
 ) -> Built:
     """Make the frames of `sources`, in their order; a frame that came before or has overlapping atoms is dropped.
 
@@ -95,6 +96,9 @@ def build_frames(
         The campaign's, whose key tells whether two frames are one.
     seed : int
         Every random choice derives from it and from the source's place.
+    label : callable, optional
+        Labels what the labeler drives, step by step, if not `labeler` itself: somebody who keeps labels may hand in his
+        own way to come by one.
 
     Raises
     ------
@@ -107,7 +111,8 @@ def build_frames(
     built = Built()
     seen: set[str] = set()
     for place, source in enumerate(sources):
-        for entry in _entries(source, campaign, files, labeler, settings, derive_seed(seed, place), dropped):
+        own = derive_seed(seed, place)
+        for entry in _entries(source, campaign, files, labeler, settings, own, dropped, label or labeler.label):
             frame = entry.frame if isinstance(entry, Label) else entry
             key = labeler.key(frame)
             if key in seen:
@@ -122,36 +127,6 @@ def build_frames(
     return built
 
 
-def check_sources(campaign: Campaign, files: Files, labeler: Labeler[Any]) -> None:
-    """Check all sources of a campaign without running anything.
-
-    Raises
-    ------
-    InputError
-        If a frame can never be labelled, a scan does not fit its structure, numbers are missing in a labelled file, a
-        driver cannot run, or the start frames alone pass the label budget.
-    """
-    for system in campaign.systems:
-        frame = structure_of(campaign, files, system.name)
-        where = f"system {system.name}" + (f", {system.structure}" if isinstance(system.structure, str) else "")
-        _check_frame(labeler, frame, where)
-        overlap = describe_overlap(frame)
-        if overlap is not None:
-            raise InputError(f"{where}: {overlap}")
-    for source in campaign.sources():
-        if isinstance(source, FileSource | LabelledSource):
-            for number, frame in enumerate(_cheap_frames(source, campaign, files, labeler)):
-                _check_frame(labeler, frame, f"{source.path} {source.index!r}, frame {number}")
-        else:
-            _check_made(source, structure_of(campaign, files, source.system), labeler)
-    asked = sum(count_frames(source, files) for source in campaign.start)
-    if asked > campaign.budget.labels:
-        raise InputError(
-            f"start: found {asked} frames to label, expected at most budget.labels = {campaign.budget.labels}; "
-            "ask for fewer start frames or raise the budget"
-        )
-
-
 def _entries(
     source: Source,
     campaign: Campaign,
@@ -160,12 +135,16 @@ def _entries(
     settings: Settings,
     seed: int,
     dropped: Counter[str],
+    label: Callable[[Atoms], Label],
 ) -> Sequence[Atoms | Label]:
     structure = structure_of(campaign, files, source.system)
     if isinstance(source, DynamicsSource):
-        starts = _starts(structure, source, derive_seed(seed, "starts"))
-        calculator = driving_calculator(source.driver, settings, structure)
-        frames, lost = dynamics_frames(starts, source, calculator, seed, settings.processes)
+        starts = starts_of(structure, source, derive_seed(seed, "starts"))
+        if source.driver is None:
+            frames, lost = dynamics_frames(starts, source, LabellingCalculator(label, structure), seed)
+        else:
+            calculator = driving_calculator(source.driver, settings, structure)
+            frames, lost = dynamics_frames(starts, source, calculator, seed, settings.processes)
         dropped.update(lost)
         return frames
     if isinstance(source, NormalModeSource):
@@ -173,16 +152,16 @@ def _entries(
         calculator = driver.calculator(structure.info["charge"], structure.info["spin"])
         return mode_frames(structure, source, calculator, seed)
     if isinstance(source, DisplacementSource | RattleSource | ApproachSource):
-        return _drawn(structure, source, np.random.default_rng(seed))
+        return drawn_frames(structure, source, np.random.default_rng(seed))
     if isinstance(source, LabelledSource):
         system = campaign.system(source.system)
         dropped.update(files.refused(source.path))
         found = files.frames(source.path, source.index)
         return [_label(source.path, number, frame, system) for number, frame in enumerate(found)]
-    return _cheap_frames(source, campaign, files, labeler)
+    return cheap_frames(source, campaign, files, labeler)
 
 
-def _drawn(
+def drawn_frames(
     structure: Atoms, source: DisplacementSource | RattleSource | ApproachSource, random: np.random.Generator
 ) -> list[Atoms]:
     """Frames that cost nothing but depend on a seed."""
@@ -193,7 +172,7 @@ def _drawn(
     return displaced_frames(structure, source, random)
 
 
-def _starts(structure: Atoms, source: DynamicsSource, seed: int) -> list[Atoms]:
+def starts_of(structure: Atoms, source: DynamicsSource, seed: int) -> list[Atoms]:
     """Where the runs of some dynamics begin."""
     if isinstance(source.starts, ScanSource):
         return scan_frames(structure, source.starts)
@@ -202,7 +181,7 @@ def _starts(structure: Atoms, source: DynamicsSource, seed: int) -> list[Atoms]:
     return [structure]
 
 
-def _cheap_frames(source: Source, campaign: Campaign, files: Files, labeler: Labeler[Any]) -> list[Atoms]:
+def cheap_frames(source: Source, campaign: Campaign, files: Files, labeler: Labeler[Any]) -> list[Atoms]:
     """Frames of a source that cost nothing and are the same every time."""
     system = campaign.system(source.system)
     if isinstance(source, ScanSource):
@@ -245,54 +224,3 @@ def _label(path: str, number: int, found: Atoms, system: System) -> Label:
         # Not the labeler's key: what a file says must never pass for what a labeler computed.
         key=json_hash([frame_hash(frame), FROM_FILE, float(results["energy"]), np.asarray(results["forces"]).tolist()]),
     )
-
-
-def _check_frame(labeler: Labeler[Any], frame: Atoms, where: str) -> None:
-    try:
-        labeler.check(frame)
-    except InputError as error:
-        # The same error class, so that a missing package stays one.
-        raise type(error)(f"{where}: {error}") from error
-
-
-def _check_made(source: Source, structure: Atoms, labeler: Labeler[Any]) -> None:
-    """Check a source that makes frames of a structure; what costs nothing says so when it is built."""
-    if isinstance(source, DynamicsSource):
-        _check_dynamics(source, structure, labeler)
-    elif isinstance(source, NormalModeSource):
-        driver = source.driver if source.driver is not None else labeler.options
-        check_driver(driver, labeler.settings, structure, "normal_modes: driver")
-    elif isinstance(source, ScanSource):
-        scan_frames(structure, source)
-    elif isinstance(source, DissociationSource):
-        dissociation_frames(structure, source)
-    elif isinstance(source, DisplacementSource | RattleSource | ApproachSource):
-        _drawn(structure, source, np.random.default_rng(0))
-
-
-def _check_dynamics(source: DynamicsSource, structure: Atoms, labeler: Labeler[Any]) -> None:
-    check_driver(source.driver, labeler.settings, structure, "dynamics: driver")
-    runs = len(_starts(structure, source, 1)) * len(source.temperature_K)
-    if source.confine is not None:
-        source.confine.check("dynamics: confine", len(structure))
-    offered = runs * samples_per_run(source)
-    if source.frames > offered:
-        raise InputError(
-            f"dynamics: frames: found {source.frames}, expected at most {offered}: {runs} run(s) of "
-            f"{source.duration_ps:g} ps, one frame every {source.sample_every_fs:g} fs"
-        )
-
-
-def count_frames(source: Source, files: Files) -> int:
-    """Frames of a source that need a label, before any are dropped."""
-    if isinstance(source, FileSource):
-        return len(files.frames(source.path, source.index))
-    if isinstance(source, ScanSource):
-        return source.points
-    if isinstance(source, DissociationSource):
-        return source.points * len(source.bonds)
-    if isinstance(source, ApproachSource):
-        return source.points * source.orientations
-    if isinstance(source, DisplacementSource | RattleSource | NormalModeSource | DynamicsSource):
-        return source.frames
-    return 0

@@ -1,13 +1,17 @@
-"""Start frames from dynamics with a cheap driver."""
+"""Start frames from dynamics with a cheap driver, or with the labeler."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from ase import Atoms, units
@@ -16,6 +20,8 @@ from ase.md.langevin import Langevin
 
 from sparc_fw.child_process import end_with_parent
 from sparc_fw.errors import StageFailed
+from sparc_fw.explorers.bias_plumed import plumed_text
+from sparc_fw.explorers.plumed import biased, input_lines, working_in
 from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.descriptor import farthest_points, sorted_distances
 from sparc_fw.geometry.isolation import nearest_neighbours
@@ -27,12 +33,13 @@ from sparc_fw.seeds import derive_seed
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the driver: where it starts and how hot."""
+    """One run of the driver: where it starts and how hot, and which one it is."""
 
     start: Atoms
     temperature_K: float
     seed: int
     place: str
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,9 @@ class Samples:
     Attributes
     ----------
     positions, forces : ndarray of shape (n_samples, n_atoms, 3)
-        Å, and eV/Å without the confining sphere.
+        Å, and eV/Å without sphere and bias.
     energies : ndarray of shape (n_samples,)
-        eV, without the sphere.
+        eV, without them.
     ended : str
         Why a run ended early; empty where it did not.
     """
@@ -53,11 +60,6 @@ class Samples:
     forces: np.ndarray
     energies: np.ndarray
     ended: str = ""
-
-
-def samples_per_run(source: DynamicsSource) -> int:
-    """Frames that a run offers to choose from; the start is none of them."""
-    return max(1, round(source.duration_ps * 1000 / source.sample_every_fs))
 
 
 def dynamics_frames(
@@ -70,11 +72,13 @@ def dynamics_frames(
     starts : list of Atoms
         Of one composition.
     driver : Calculator
-        Reset before each run, so that no run depends on the one before it.
+        Reset before each run, so that no run depends on the one before it. It is asked once for each step of a run, and
+        for its start.
     seed : int
         Each run's own seed derives from it and from the run's place.
     processes : int
-        Runs side by side, each with a copy of the driver; the frames do not depend on it.
+        Runs side by side, each with a copy of the driver; the frames do not depend on it. A driver that cannot be
+        copied takes one.
 
     Returns
     -------
@@ -93,14 +97,15 @@ def dynamics_frames(
     parts = []
     failure = ""
     runs = [
-        Run(start, temperature, derive_seed(seed, number, rank), f"from start {number} at {temperature:g} K")
-        for number, start in enumerate(starts)
-        for rank, temperature in enumerate(source.temperature_K)
+        Run(start, temperature, derive_seed(seed, at, rank), f"from start {at} at {temperature:g} K", number)
+        for number, ((at, start), (rank, temperature)) in enumerate(
+            product(enumerate(starts), enumerate(source.temperature_K))
+        )
     ]
     for run, samples in zip(runs, _all_samples(runs, source, driver, processes), strict=True):
         if samples.ended:
             failure = f"{run.place}: {samples.ended}"
-            dropped["driver_failed"] += samples_per_run(source) - len(samples.positions)
+            dropped["driver_failed"] += source.samples - len(samples.positions)
         parts.append(samples)
     samples = Samples(
         positions=np.concatenate([part.positions for part in parts]),
@@ -109,9 +114,8 @@ def dynamics_frames(
     )
     pool = samples.positions[_usable(starts[0], samples, source, dropped)]
     if not len(pool):
-        raise StageFailed(
-            f"dynamics: no frame is left of {len(parts)} run(s) with {source.driver.kind}: {dict(dropped)}; {failure}"
-        )
+        named = "the labeler" if source.driver is None else source.driver.kind
+        raise StageFailed(f"dynamics: no frame is left of {len(parts)} run(s) with {named}: {dict(dropped)}; {failure}")
     return [_moved(starts[0], pool[row]) for row in _choose(starts[0], pool, source)], dropped
 
 
@@ -128,11 +132,38 @@ def _sample(run: Run, source: DynamicsSource, driver: Calculator) -> Samples:
     """Run Langevin dynamics and keep what the driver says along the way."""
     atoms = run.start.copy()
     driver.reset()
-    atoms.calc = driver
+    with _driving(atoms, run, source, driver):
+        return _follow(atoms, _langevin(atoms, run, source), run, source, driver)
+
+
+@contextmanager
+def _driving(atoms: Atoms, run: Run, source: DynamicsSource, driver: Calculator) -> Iterator[None]:
+    """Let the driver, with the bias if there is one, move the atoms while the context lasts."""
+    if not source.bias:
+        atoms.calc = driver
+        yield
+        return
+    lines = bias_lines(source, run.number)
+    with TemporaryDirectory() as folder, working_in(Path(folder)):
+        atoms.calc = biased(driver, lines, atoms, source.timestep_fs, run.temperature_K)
+        try:
+            yield
+        finally:
+            # PLUMED ends its files when it is let go.
+            atoms.calc = None
+
+
+def bias_lines(source: DynamicsSource, number: int) -> list[str]:
+    """PLUMED's input for a run, by its number: moving restraints may differ."""
+    return input_lines(plumed_text(source.bias, source.timestep_fs, number, source.steps_per_sample))
+
+
+def _langevin(atoms: Atoms, run: Run, source: DynamicsSource) -> Langevin:
+    """The integrator, with first velocities drawn."""
     random = np.random.default_rng(run.seed)
     widths = np.sqrt(atoms.get_masses() * units.kB * run.temperature_K)
     atoms.set_momenta(random.standard_normal((len(atoms), 3)) * widths[:, None])
-    langevin = Langevin(
+    return Langevin(
         atoms,
         timestep=source.timestep_fs * units.fs,
         temperature_K=run.temperature_K,
@@ -140,21 +171,24 @@ def _sample(run: Run, source: DynamicsSource, driver: Calculator) -> Samples:
         fixcm=False,
         rng=random,
     )
-    steps = max(1, round(source.sample_every_fs / source.timestep_fs))
+
+
+def _follow(atoms: Atoms, langevin: Langevin, run: Run, source: DynamicsSource, driver: Calculator) -> Samples:
     places: list[np.ndarray] = []
     forces: list[np.ndarray] = []
     energies: list[float] = []
     ended = ""
     try:
-        for sample in range(samples_per_run(source)):
-            _set_phase(langevin, run, source, sample * steps * source.timestep_fs)
-            langevin.run(steps)
+        for sample in range(source.samples):
+            _set_phase(langevin, run, source, sample * source.steps_per_sample * source.timestep_fs)
+            langevin.run(source.steps_per_sample)
             if not np.isfinite(atoms.positions).all():
                 ended = "positions are not finite"
                 break
             places.append(atoms.positions.copy())
-            forces.append(atoms.get_forces(apply_constraint=False))
-            energies.append(float(atoms.get_potential_energy(apply_constraint=False)))
+            # What drives may be more than the driver; of these atoms it has its numbers at hand.
+            forces.append(driver.get_forces(atoms))
+            energies.append(float(driver.get_potential_energy(atoms)))
     except (CalculatorError, RuntimeError) as error:
         ended = f"{type(error).__name__}: {error}"
     shape = (-1, len(atoms), 3)
@@ -200,6 +234,8 @@ def _usable(start: Atoms, samples: Samples, source: DynamicsSource, dropped: Cou
 
 
 def _choose(start: Atoms, pool: np.ndarray, source: DynamicsSource) -> list[int]:
+    if source.frames is None:
+        return list(range(len(pool)))
     if source.choose == "even":
         count = min(source.frames, len(pool))
         return [int(row) for row in np.linspace(0, len(pool) - 1, count).round()]

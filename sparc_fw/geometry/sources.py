@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sparc_fw.explorers.bias import Bias
 from sparc_fw.geometry.confinement import AtomIndex, Confinement
 from sparc_fw.geometry.normal_modes import ModeSampling
 from sparc_fw.labelers.base import LabelerOptions
@@ -155,11 +156,13 @@ class RandomStarts(Section):
 
 
 class DynamicsSource(Source):
-    """Frames of Langevin dynamics with a cheap driver, the most different ones kept."""
+    """Frames of Langevin dynamics, with a cheap driver or with the labeler itself, the most different ones kept."""
 
     kind: Literal["dynamics"]
-    driver: Annotated[LabelerOptions, ByKind("labeler")]
-    """What drives the dynamics: any labeler that offers a calculator, such as xtb."""
+    driver: Annotated[LabelerOptions, ByKind("labeler")] | None = None
+    """What drives the dynamics: any labeler that offers a calculator, such as xtb. Where unset, the campaign's labeler,
+    whichever it is: every step is a label, which is kept, paid once and part of the label budget (steps + 1 of a run),
+    and the frames have their labels already."""
     starts: Annotated[ScanSource | RandomStarts, Field(discriminator="kind")] | None = None
     """One run from each frame of this scan, or from structures made at random; where unset, one from the structure."""
     temperature_K: list[Annotated[float, Field(gt=0)]] = Field([700.0], min_length=1)
@@ -172,8 +175,8 @@ class DynamicsSource(Source):
     """Langevin friction, 1/ps."""
     sample_every_fs: float = Field(5.0, gt=0)
     """Time between the frames to choose from, fs."""
-    frames: int = Field(ge=1)
-    """Number of frames kept, over all runs."""
+    frames: int | None = Field(None, ge=1)
+    """Number of frames kept, over all runs; where unset, all that there are to choose from."""
     energy_window_eV: float | None = Field(None, gt=0)
     """Frames whose driver energy is more than this above the lowest one are left out, eV; where unset, none."""
     choose: Literal["even", "diverse"] = "diverse"
@@ -182,10 +185,35 @@ class DynamicsSource(Source):
     """Frames with an atom farther than this from its nearest neighbour are left out, Å; where unset, none."""
     confine: Confinement | None = None
     """A sphere that holds all atoms together; where unset, none."""
+    bias: list[Bias] = []
+    """What drives collective variables besides (needs PLUMED's kernel); labels are those of the labeler alone."""
     quench: Quench | None = None
     """Hot and cold phases in turn; where unset, one temperature throughout."""
     max_force: float | None = Field(None, gt=0)
     """Frames with a larger force component by the driver are left out, eV/Å; where unset, none."""
+
+    @property
+    def steps_per_sample(self) -> int:
+        """Steps between the frames to choose from."""
+        return max(1, round(self.sample_every_fs / self.timestep_fs))
+
+    @property
+    def samples(self) -> int:
+        """Frames that a run offers to choose from; the start is none of them."""
+        return max(1, round(self.duration_ps * 1000 / self.sample_every_fs))
+
+    @property
+    def runs(self) -> int:
+        """Runs, from every start at every temperature."""
+        starts = 1
+        if self.starts is not None:
+            starts = self.starts.points if isinstance(self.starts, ScanSource) else self.starts.count
+        return starts * len(self.temperature_K)
+
+    @property
+    def calculations(self) -> int:
+        """Energies and forces that all runs take: steps + 1 of each."""
+        return self.runs * (self.samples * self.steps_per_sample + 1)
 
 
 FrameSource = Annotated[

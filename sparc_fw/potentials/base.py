@@ -12,7 +12,8 @@ from ase.calculators.calculator import Calculator
 from typing_extensions import Self
 
 from sparc_fw.backend import Backend, Options
-from sparc_fw.documents import Dataset, TrainedModel
+from sparc_fw.documents import Dataset, Label, TrainedModel
+from sparc_fw.errors import InputError
 
 Progress = Callable[[int, int], None]
 """Called with (done, total); cheap, may be called often."""
@@ -81,6 +82,47 @@ class Potential(Backend[PotentialOptionsType]):
         StageFailed
             If the framework failed otherwise, with its own last lines.
         """
+
+    def check_refit(self) -> None:
+        """Raise `InputError` where a trained model cannot be taught a few more labels; see `refit`."""
+        raise InputError(
+            f"the potential '{self.options.kind}' cannot learn on the fly: it begins every training anew; expected "
+            "another potential (deepmd), or an explorer that is not on_the_fly"
+        )
+
+    def refit(
+        self,
+        model: TrainedModel,
+        dataset: Dataset,
+        new: Sequence[Label],
+        steps: int,
+        seed: int,
+        directory: Path,
+        progress: Progress,
+    ) -> TrainedModel:
+        """Teach a trained model a few more labels, far cheaper than `train` does.
+
+        Parameters
+        ----------
+        model : TrainedModel
+            What `train` or `refit` gave.
+        dataset : Dataset
+            What it was trained on.
+        new : sequence of Label
+            What it has still to learn, all ``ok``, of elements that it knows.
+        steps : int
+            Training steps.
+        directory : Path
+            Empty, the caller's.
+
+        Raises
+        ------
+        NotImplementedError
+            Where `check_refit` raises.
+        TrainingDiverged, StageFailed
+            As `train` does.
+        """
+        raise NotImplementedError(f"the potential '{self.options.kind}' begins every training anew")
 
     @abstractmethod
     def load(self, model: Path) -> Evaluator:

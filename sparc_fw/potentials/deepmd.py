@@ -21,10 +21,11 @@ from typing_extensions import Self
 
 from sparc_fw.backend import package_version
 from sparc_fw.child_process import clean_environment, last_lines, run_child, thread_variables
-from sparc_fw.documents import Dataset, TrainedModel
-from sparc_fw.errors import StageFailed, TrainingDiverged
-from sparc_fw.label_arrays import Labels, blocks_of
+from sparc_fw.documents import ON_THE_FLY, Dataset, Label, TrainedModel
+from sparc_fw.errors import InputError, StageFailed, TrainingDiverged
+from sparc_fw.label_arrays import LabelBlock, Labels, blocks_of
 from sparc_fw.potentials.base import Evaluator, Potential, Progress
+from sparc_fw.potentials.deepmd_curve import LearningCurve
 from sparc_fw.potentials.deepmd_data import batch_shares, elements_of, neighbour_limits, write_systems
 from sparc_fw.potentials.deepmd_input import DeepMDOptions, check_input, training_input
 from sparc_fw.potentials.deepmd_train import FLAGS, INPUT, MODULES, RESULT
@@ -81,8 +82,59 @@ class DeepMDPotential(Potential[DeepMDOptions]):
 
     def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
         """Train, freeze and, where asked, compress one member in one child process."""
-        started = time.perf_counter()
         elements, plan = self.prepare(dataset, seed, directory)
+        return self._train(elements, plan, seed, directory, progress, {"backends": self.backends})
+
+    def check_refit(self) -> None:
+        """Raise `InputError` where models are compressed: their nets are tables, which learn nothing."""
+        if self.options.compress:
+            raise InputError(
+                "potential.compress: found true, expected false for an explorer that learns on the fly: compressed "
+                "models cannot be trained further"
+            )
+
+    def refit(
+        self,
+        model: TrainedModel,
+        dataset: Dataset,
+        new: Sequence[Label],
+        steps: int,
+        seed: int,
+        directory: Path,
+        progress: Progress,
+    ) -> TrainedModel:
+        """Train on from a frozen model (``dp train --init-frz-model``), half of the batches from the new labels.
+
+        The learning rate begins where that of a training is half-way down, and ends where that ends.
+        """
+        begin = f"begin{model.suffix}"
+        (directory / begin).write_bytes(model.file)
+        both = Dataset(Labels([*blocks_of(dataset.train), LabelBlock.of(new)]), dataset.validation)
+        shares = {origin: share / 2 for origin, share in self.options.origin_shares.items()} | {ON_THE_FLY: 0.5}
+        short = self.with_steps(steps)
+        short = type(self)(short.options.model_copy(update={"origin_shares": shares}), self.settings)
+        elements, plan = short.prepare(both, seed, directory)
+        # Nets of the same shape, and room for as many neighbours, which is part of it.
+        plan["model"] = model.details["input"]["model"]
+        rates = plan["learning_rate"]
+        if "start_lr" in rates and "stop_lr" in rates:
+            rates["start_lr"] = math.sqrt(rates["start_lr"] * rates["stop_lr"])
+        (directory / INPUT).write_text(json.dumps(plan, indent=1))
+        return self._train(
+            elements, plan, seed, directory, progress, {"backends": [model.details["backend"]], "begin": begin}
+        )
+
+    def _train(
+        self,
+        elements: list[str],
+        plan: dict[str, Any],
+        seed: int,
+        directory: Path,
+        progress: Progress,
+        job: dict[str, Any],
+    ) -> TrainedModel:
+        """Train by the input that lies in `directory`; `job` is for the child process."""
+        started = time.perf_counter()
         steps = int(plan["training"]["numb_steps"])
         curve = LearningCurve(directory / CURVE)
 
@@ -91,8 +143,8 @@ class DeepMDPotential(Potential[DeepMDOptions]):
             if rows:
                 progress(min(int(rows[-1]["step"]), steps), steps)
 
-        job = json.dumps({"backends": self.backends, "compress": self.options.compress})
-        command = [sys.executable, "-m", "sparc_fw.potentials.deepmd_train", job]
+        told = json.dumps({**job, "compress": self.options.compress})
+        command = [sys.executable, "-m", "sparc_fw.potentials.deepmd_train", told]
         environment = clean_environment(self.settings.threads)
         log = directory / LOG
         status = run_child(command, directory, environment, log, watch)
@@ -205,39 +257,6 @@ class DeepMDEvaluator(Evaluator):
         boxes = None if cells is None else cells.reshape(count, 9)
         energies, forces = self._potential.eval(positions.reshape(count, -1), boxes, types)[:2]
         return energies.reshape(count), forces.reshape(count, atoms, 3)
-
-
-class LearningCurve:
-    """Follows ``lcurve.out`` while it is written."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self) -> list[dict[str, float]]:
-        """All rows so far: ``step``, ``rmse_*`` and ``lr``; columns without reference data are left out.
-
-        Raises
-        ------
-        TrainingDiverged
-            If an error of the energy or the forces is not finite.
-        """
-        if not self.path.exists():
-            return []
-        # The last line may be half written.
-        lines = self.path.read_text().rpartition("\n")[0].splitlines()
-        if not lines:
-            return []
-        names = lines[0].lstrip("# ").split()
-        rows = []
-        for line in lines[1:]:
-            if line.startswith("#"):
-                continue
-            row = dict(zip(names, map(float, line.split()), strict=True))
-            wrong = [name for name in row if not name.startswith("rmse_v_") and not math.isfinite(row[name])]
-            if wrong:
-                raise TrainingDiverged(f"deepmd: {wrong[0]} is {row[wrong[0]]} at step {row['step']:.0f} ({self.path})")
-            rows.append({name: value for name, value in row.items() if math.isfinite(value)})
-        return rows
 
 
 @cache

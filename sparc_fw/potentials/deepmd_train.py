@@ -43,14 +43,14 @@ def first_working(backends: Sequence[str]) -> str:
     raise ImportError("; ".join(reasons))
 
 
-def main(backends: Sequence[str], compress: bool) -> None:
-    """Train from ``input.json`` in the working directory; leave ``frozen.*`` and ``result.json``."""
+def main(backends: Sequence[str], compress: bool, begin: str | None = None) -> None:
+    """Train by ``input.json``, on from the frozen model `begin` where there is one; leave ``frozen.*`` and a result."""
     backend = first_working(backends)
     from deepmd.main import main as dp
 
     flag, suffix = FLAGS[backend], SUFFIXES[backend]
     # sel is known already; DeePMD-kit's own statistics would read all data once more.
-    dp([flag, "train", INPUT, "--skip-neighbor-stat"])
+    dp([flag, "train", INPUT, "--skip-neighbor-stat", *(["--init-frz-model", begin] if begin else [])])
     frozen = FROZEN + suffix
     dp([flag, "freeze", "-o", frozen])
     if compress:

@@ -11,6 +11,7 @@ from ase import Atoms
 
 from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import FrameVerdict
+from sparc_fw.selectors.shares import Share
 from sparc_fw.trajectories import Exploration
 
 
@@ -37,5 +38,18 @@ class Selector(Backend[SelectorOptionsType]):
     """Chooses which explored frames are worth a label."""
 
     @abstractmethod
-    def select(self, explorations: Sequence[Exploration], labelled: Sequence[Atoms], limit: int, seed: int) -> Choice:
-        """Judge every frame and pick at most `limit` (the budget that is left) of them."""
+    def select(
+        self,
+        explorations: Sequence[Exploration],
+        labelled: Sequence[Atoms],
+        limit: int,
+        seed: int,
+        shares: Sequence[Share] = (),
+    ) -> Choice:
+        """Judge every frame and pick at most `limit` (the budget that is left) of them.
+
+        Parameters
+        ----------
+        shares : sequence of Share
+            What the systems may have of the picks; empty where they compete for all of them.
+        """

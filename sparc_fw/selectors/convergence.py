@@ -69,8 +69,9 @@ def conclude(choice: Choice, progress: Progress, convergence: Convergence, budge
     """Judge an iteration.
 
     In this order: nothing explored is ``stalled``; too many failed frames is ``exploded``, never converged; few unsure
-    frames for `patience` iterations, on enough frames of runs that survived, is ``converged``; a spent budget is
-    ``exhausted``; nothing to label in an iteration with flaws is ``stalled``. Where only patience is missing, the
+    frames for `patience` iterations, on enough frames of runs that survived, is ``converged``; a spent budget, or
+    spent shares of all systems with frames to label, is ``exhausted``; nothing to label in an iteration with flaws is
+    ``stalled``. Where only patience is missing, the
     campaign goes on, if need be without picks.
     """
     classes: Counter[str] = Counter(frame.frame_class for frame in choice.frames)
@@ -101,6 +102,9 @@ def _judge(
     if spent:
         return "exhausted", f"{spent}; not converged: {missing}; {numbers}", False
     # An iteration without flaws asks again without new labels until it has been calm often enough.
+    if not choice.picks and flaws and any(frame.fate == "over_share" for frame in choice.frames):
+        told = f"the systems with frames to label have spent their label_share ({_fates(choice)})"
+        return "exhausted", f"{told}; not converged: {missing}; {numbers}", False
     if not choice.picks and flaws:
         return "stalled", f"nothing could be picked ({_fates(choice)}), though {missing}; {numbers}", False
     return "continue", f"{len(choice.picks)} frames picked; {missing}; {numbers}", True

@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from sparc_fw.selectors.base import Choice
+from sparc_fw.selectors.shares import Share
 from sparc_fw.selectors.trust_window import TrustWindow, TrustWindowOptions
 from sparc_fw.trajectories import Exploration
 
@@ -27,12 +28,17 @@ class RandomPicks(TrustWindow):
 
     Options: ClassVar[type[RandomPicksOptions]] = RandomPicksOptions
 
-    def select(self, explorations: Sequence[Exploration], labelled: Sequence[Atoms], limit: int, seed: int) -> Choice:
+    def select(
+        self,
+        explorations: Sequence[Exploration],
+        labelled: Sequence[Atoms],
+        limit: int,
+        seed: int,
+        shares: Sequence[Share] = (),
+    ) -> Choice:
         """Judge every frame and draw at most `limit` of those without overlap and with a finite deviation."""
         ordered = sorted(explorations, key=lambda exploration: exploration.replica)
         frames = [verdict for exploration in ordered for verdict in self._judge(exploration)]
         sound = [frame for frame in frames if frame.fate not in ("nan", "overlap")]
         drawn = [sound[row] for row in np.random.default_rng(seed).permutation(len(sound))]
-        by_replica = {exploration.replica: exploration for exploration in ordered}
-        picks = self._take(drawn, by_replica, labelled, min(limit, self.options.cap))
-        return Choice(frames=frames, picks=picks, window=(self.options.f_lo, self.options.f_hi))
+        return self._choice(frames, drawn, ordered, labelled, limit, shares)

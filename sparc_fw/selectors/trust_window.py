@@ -10,9 +10,10 @@ from ase import Atoms
 from pydantic import Field, model_validator
 
 from sparc_fw.documents import FrameClass, FrameVerdict
-from sparc_fw.geometry.descriptor import frame_distances
 from sparc_fw.geometry.overlap import overlapping
 from sparc_fw.selectors.base import Choice, Selector, SelectorOptions
+from sparc_fw.selectors.picking import Picker
+from sparc_fw.selectors.shares import Share
 from sparc_fw.trajectories import Exploration, Trajectory
 
 
@@ -25,7 +26,7 @@ class TrustWindowOptions(SelectorOptions):
     f_hi: float = Field(1.0, gt=0)
     """Frames with a larger force deviation have failed and are not labelled, eV/Å."""
     cap: int = Field(45, ge=1)
-    """Most picks per iteration."""
+    """Most picks per iteration, of all systems together."""
     spacing_fs: float = Field(0.0, ge=0)
     """Least time between two picks of one replica, fs; its parts (phases) count apart."""
     min_difference_A: float = Field(0.15, ge=0)
@@ -50,7 +51,14 @@ class TrustWindow(Selector[TrustWindowOptions]):
 
     Options: ClassVar[type[TrustWindowOptions]] = TrustWindowOptions
 
-    def select(self, explorations: Sequence[Exploration], labelled: Sequence[Atoms], limit: int, seed: int) -> Choice:
+    def select(
+        self,
+        explorations: Sequence[Exploration],
+        labelled: Sequence[Atoms],
+        limit: int,
+        seed: int,
+        shares: Sequence[Share] = (),
+    ) -> Choice:
         """Judge every frame and pick at most `limit`, largest deviation first, ties by (replica, index).
 
         `seed` is not used: nothing is drawn at random.
@@ -59,8 +67,23 @@ class TrustWindow(Selector[TrustWindowOptions]):
         frames = [verdict for exploration in ordered for verdict in self._judge(exploration)]
         candidates = [frame for frame in frames if frame.fate == "over_cap"]
         candidates.sort(key=lambda frame: (-frame.deviation, frame.replica, frame.index))
-        picks = self._take(candidates, {e.replica: e for e in ordered}, labelled, min(limit, self.options.cap))
-        return Choice(frames=frames, picks=picks, window=(self.options.f_lo, self.options.f_hi))
+        return self._choice(frames, candidates, ordered, labelled, limit, shares)
+
+    def _choice(
+        self,
+        frames: list[FrameVerdict],
+        candidates: list[FrameVerdict],
+        explorations: Sequence[Exploration],
+        labelled: Sequence[Atoms],
+        limit: int,
+        shares: Sequence[Share],
+    ) -> Choice:
+        """What is picked of the candidates, which are in the order in which they deserve it."""
+        options = self.options
+        by_replica = {exploration.replica: exploration for exploration in explorations}
+        picker = Picker(by_replica, labelled, options.spacing_fs, options.min_difference_A)
+        picks = picker.pick(candidates, min(limit, options.cap), shares)
+        return Choice(frames=frames, picks=picks, window=(options.f_lo, options.f_hi))
 
     def _judge(self, exploration: Exploration) -> list[FrameVerdict]:
         """Class of every frame; the fate of candidates is still open."""
@@ -92,35 +115,6 @@ class TrustWindow(Selector[TrustWindowOptions]):
             verdicts.append(FrameVerdict(replica, first + index, value, frame_class, fate))
         return verdicts
 
-    def _take(
-        self,
-        candidates: list[FrameVerdict],
-        explorations: dict[int, Exploration],
-        labelled: Sequence[Atoms],
-        limit: int,
-    ) -> list[tuple[int, int]]:
-        """Go through the candidates in their order and settle their fates until `limit` is reached."""
-        known = _Seen(labelled) if self.options.min_difference_A > 0 else None
-        times: dict[tuple[int, int], list[float]] = {}
-        picks: list[tuple[int, int]] = []
-        for candidate in candidates:
-            if len(picks) >= limit:
-                break
-            part, index = explorations[candidate.replica].locate(candidate.index)
-            trajectory = explorations[candidate.replica].trajectories[part]
-            now = float(trajectory.times[index])
-            taken = times.setdefault((candidate.replica, part), [])
-            if any(abs(now - time) < self.options.spacing_fs for time in taken):
-                candidate.fate = "too_close_in_time"
-                continue
-            if known is not None and not known.add(trajectory.frame(index), self.options.min_difference_A):
-                candidate.fate = "too_similar"
-                continue
-            candidate.fate = "pick"
-            taken.append(now)
-            picks.append((candidate.replica, candidate.index))
-        return picks
-
 
 def lost_from(failed: np.ndarray, times: np.ndarray, limit: float) -> int:
     """Index of the first frame after which a replica failed for at least `limit` (fs); the number of frames if never.
@@ -143,28 +137,3 @@ def lost_from(failed: np.ndarray, times: np.ndarray, limit: float) -> int:
         if times[index] - times[start] >= limit:
             return start
     return len(failed)
-
-
-class _Seen:
-    """Sorted interatomic distances of frames that are labelled or picked, by composition and periodicity."""
-
-    def __init__(self, frames: Sequence[Atoms]) -> None:
-        self._rows: dict[tuple[bytes, bytes], np.ndarray] = {}
-        by_kind: dict[tuple[bytes, bytes], list[np.ndarray]] = {}
-        for frame in frames:
-            by_kind.setdefault(self._kind(frame), []).append(frame_distances(frame))
-        for kind, rows in by_kind.items():
-            self._rows[kind] = np.stack(rows)
-
-    @staticmethod
-    def _kind(frame: Atoms) -> tuple[bytes, bytes]:
-        return np.sort(frame.numbers).tobytes(), frame.pbc.tobytes()
-
-    def add(self, frame: Atoms, difference: float) -> bool:
-        """Remember a frame and return True if some distance of it differs by `difference` (Å) from every one seen."""
-        kind, row = self._kind(frame), frame_distances(frame)
-        seen = self._rows.get(kind, np.zeros((0, len(row))))
-        if len(seen) and np.abs(seen - row).max(axis=1, initial=0.0).min() < difference:
-            return False
-        self._rows[kind] = np.vstack([seen, row])
-        return True

@@ -28,11 +28,12 @@ def stretched() -> Atoms:
 CASES: dict[str, dict[str, Any]] = {
     "ase_md": {"duration_ps": [0.02], "frame_every_fs": 5.0},
     "uncertainty": {"duration_ps": [0.02], "frame_every_fs": 5.0},
+    "on_the_fly": {"duration_ps": [0.02], "frame_every_fs": 5.0},
     "neb": {"final": InlineStructure.from_atoms(stretched()), "max_steps": 5, "images": 3, "relax_ends": False},
     "saddle": {"max_steps": 5, "around": {"frames": 2}},
     "normal_modes": {"max_steps": 5, "frames": 3},
 }
-IN_TIME = ("ase_md", "uncertainty")
+IN_TIME = ("ase_md", "uncertainty", "on_the_fly")
 
 
 def explorer(kind: str) -> Explorer[Any]:
@@ -73,7 +74,7 @@ def test_frames_of_any_explorer(kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in CASES if kind != "ase_md"])
+@pytest.mark.parametrize("kind", [kind for kind in CASES if kind not in ("ase_md", "on_the_fly")])
 def test_explorers_on_a_trained_committee(kind: str, models: list[Path]) -> None:
     here = replica(ammonia_borane())
     check(kind, replace(here, potential=small_potential(), models=models), explorer(kind).options.planned_ps(0))

@@ -18,12 +18,13 @@ from ase.io import write
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import FROM_FILE
 from sparc_fw.errors import InputError, StageFailed
-from sparc_fw.geometry.build import Built, build_frames, check_sources, structure_of
+from sparc_fw.geometry.build import Built, build_frames, structure_of
 from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.descriptor import frame_distances
 from sparc_fw.geometry.dynamics import dynamics_frames
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.random_structures import random_structures
+from sparc_fw.geometry.source_checks import check_sources
 from sparc_fw.geometry.sources import DynamicsSource, RandomStarts
 from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
 from sparc_fw.settings import Settings

@@ -13,11 +13,12 @@ from ase.calculators.calculator import CalculationFailed
 from model_surfaces import Springs
 from sparc_fw.campaign import Campaign
 from sparc_fw.errors import InputError, StageFailed
-from sparc_fw.geometry.build import build_frames, check_sources, count_frames
+from sparc_fw.geometry.build import build_frames
 from sparc_fw.geometry.displacements import displaced_frames, mode_frames, rattled_frames
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.fragments import approach_frames, dissociation_frames
 from sparc_fw.geometry.overlap import shortest_allowed
+from sparc_fw.geometry.source_checks import check_sources, count_frames
 from sparc_fw.geometry.sources import (
     ApproachSource,
     DisplacementSource,

@@ -17,7 +17,8 @@ from ase import Atoms
 
 from sparc_fw.documents import Dataset, Label, TrainedModel
 from sparc_fw.errors import InputError, StageFailed, TrainingDiverged
-from sparc_fw.potentials.deepmd import LearningCurve, backend_problem
+from sparc_fw.potentials.deepmd import backend_problem
+from sparc_fw.potentials.deepmd_curve import LearningCurve
 from sparc_fw.potentials.deepmd_data import elements_of, neighbour_limits, write_systems
 from sparc_fw.potentials.deepmd_input import DeepMDOptions, merged, training_input
 from trained_models import ammonia_borane, displaced, ignore_progress, small_potential
