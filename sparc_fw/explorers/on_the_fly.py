@@ -41,6 +41,8 @@ class OnTheFlyOptions(ASEOptions):
             raise ValueError(
                 "stop: found it, expected none: this explorer asks for a label where the committee disagrees"
             )
+        if self.windows is not None:
+            raise ValueError("windows: found them, expected none: the surface would change while they measure it")
         return self
 
     @property

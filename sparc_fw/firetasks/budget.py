@@ -34,7 +34,7 @@ def labels_for_replica(store: Store, campaign: Campaign, iteration: int, explore
     """
     options = [each.at(iteration) for each in campaign.explorer]
     asking = {
-        s.name: sum(each.replicas for each in options if each.most_labels and each.explores(s.name))
+        s.name: sum(each.runs for each in options if each.most_labels and each.explores(s.name))
         for s in campaign.systems
     }
     left = max(0, campaign.budget.labels - labels_spent(store, campaign, iteration, explored=False))
