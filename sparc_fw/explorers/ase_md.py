@@ -21,7 +21,7 @@ from sparc_fw.explorers.bias import check_biases, held
 from sparc_fw.explorers.bias_plumed import plumed_text
 from sparc_fw.explorers.endings import until_out_of_bounds
 from sparc_fw.explorers.md import RELAX_STEPS, RELAXED, MDOptions, Plan, check_starts, plan
-from sparc_fw.explorers.plumed import biased, input_lines, kernel_problem, try_input, working_in
+from sparc_fw.explorers.plumed import biased, input_lines, kernel_problem, let_go, try_input, working_in
 from sparc_fw.explorers.plumed_series import plumed_series
 from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.files import Files
@@ -164,8 +164,7 @@ class ASEExplorer(Explorer[ASEOptions]):
             ended = self._prepare(atoms, calculator, run, replica.number, rng)
             atoms.calc = self._biased(calculator, lines, atoms, run)
             record, step, ended = self._run(atoms, calculator, run, rng, replica, ended)
-            # PLUMED writes the end of its files when it is let go.
-            atoms.calc = None
+            let_go(atoms)
         trajectory = self._trajectory(replica, record, step, ended, lines, started)
         return [until_out_of_bounds(trajectory, self.options.distances, self.options.energy_window_eV)]
 

@@ -76,7 +76,8 @@ def _variable(cv: Variable, name: str) -> list[str]:
         return [*parts, f"{name}: COMBINE ARG={name}a,{name}b COEFFICIENTS=1,-1 PERIODIC=NO"]
     assert isinstance(cv, Coordination)
     groups = f"GROUPA={_numbers(cv.atoms)} GROUPB={_numbers(cv.around)}"
-    return [f"{name}: COORDINATION {groups} R_0={cv.radius_A!r} NN=6 MM=12"]
+    # Written as keys of its own, the function would be cut where it is 1e-5, and shifted by as much.
+    return [f"{name}: COORDINATION {groups} SWITCH={{RATIONAL R_0={cv.radius_A!r} NN=6 MM=12}}"]
 
 
 def unit(cv: Variable) -> float:

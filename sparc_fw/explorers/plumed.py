@@ -100,6 +100,13 @@ def biased(
         raise InputError(f"explorer.plumed: PLUMED refuses it: {_refused(error, lines)}") from error
 
 
+def let_go(atoms: Atoms) -> None:
+    """Take the calculator off. PLUMED, if it is PLUMED's, writes the end of its files now, and might never else."""
+    calculator, atoms.calc = atoms.calc, None
+    if hasattr(calculator, "plumed"):
+        calculator.plumed.finalize()
+
+
 def _refused(error: Exception, lines: list[str]) -> str:
     """PLUMED's message without the frame of plus signs, and the line that it is about, where it tells."""
     words = [line.strip(" +") for line in str(error).splitlines()]

@@ -21,7 +21,7 @@ from ase.md.langevin import Langevin
 from sparc_fw.child_process import end_with_parent
 from sparc_fw.errors import StageFailed
 from sparc_fw.explorers.bias_plumed import plumed_text
-from sparc_fw.explorers.plumed import biased, input_lines, working_in
+from sparc_fw.explorers.plumed import biased, input_lines, let_go, working_in
 from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.descriptor import farthest_points, sorted_distances
 from sparc_fw.geometry.isolation import nearest_neighbours
@@ -149,8 +149,7 @@ def _driving(atoms: Atoms, run: Run, source: DynamicsSource, driver: Calculator)
         try:
             yield
         finally:
-            # PLUMED ends its files when it is let go.
-            atoms.calc = None
+            let_go(atoms)
 
 
 def bias_lines(source: DynamicsSource, number: int) -> list[str]:

@@ -218,7 +218,7 @@ def test_plumed_and_colvars_give_the_same_energies(cv: dict[str, Any], tmp_path:
     from pydantic import TypeAdapter
 
     from sparc_fw.explorers.bias import Bias
-    from sparc_fw.explorers.plumed import _Nothing, biased, working_in
+    from sparc_fw.explorers.plumed import _Nothing, biased, let_go, working_in
     from sparc_fw.explorers.plumed_series import plumed_series
 
     centre = value(cv, ammonia_borane())
@@ -240,15 +240,20 @@ def test_plumed_and_colvars_give_the_same_energies(cv: dict[str, Any], tmp_path:
         for positions in one.positions:
             atoms.positions = positions
             atoms.get_forces()
-        atoms.calc = None
+        let_go(atoms)
     other = plumed_series(lines, parsed, folder)
     count = len(other["cv0"])
     assert count >= len(one) - 1
     for name in ("cv0", "bias0_eV", "bias1_eV", "bias3_eV", "centre3"):
         np.testing.assert_allclose(other[name], one.series[name][:count], atol=1e-6 if "eV" in name else 1e-4)
-    np.testing.assert_allclose(other["work3_eV"], one.series["work3_eV"][:count], atol=1e-4)
-    # PLUMED cuts its Gaussians at exp(-6.25) of their height and stretches them: 20 hills of 0.02 eV at most.
-    np.testing.assert_allclose(other["bias2_eV"], one.series["bias2_eV"][:count], atol=20 * 0.02 * np.exp(-6.25))
+    # PLUMED takes the mean force over a step, COLVARS that at its end: half a step's way (0.002 Å) times the force.
+    np.testing.assert_allclose(other["work3_eV"], one.series["work3_eV"][:count], atol=2e-4)
+    # PLUMED cuts its Gaussians at exp(-6.25) of their height and stretches them: 20 hills of 0.02 eV at most. On the
+    # frame that it is laid on, a new hill acts with COLVARS only.
+    kept = np.arange(count) % 10 != 0
+    hills = [series["bias2_eV"][:count][kept] for series in (other, one.series)]
+    np.testing.assert_allclose(*hills, atol=20 * 0.02 * np.exp(-6.25))
+    assert hills[0].max() > 0.05
 
 
 @pytest.mark.plumed
@@ -259,6 +264,7 @@ def test_steered_by_plumed_in_ase(tmp_path: Path) -> None:
     pair = Atoms("Ne2", [[0, 0, 0], [0, 0, 3.1]], info={"system": "ne2", "charge": 0, "spin": 0})
     values = {
         "duration_ps": [1.0], "timestep_fs": 1.0, "frame_every_fs": 5.0, "temperature_K": [10.0], "equilibrate_ps": 0.2,
+        "friction_per_ps": 0.1,
         "bias": [{"kind": "steered", "cv": BN, "first": 3.1, "last": 6.1, "per_ps": [3.0], "stiffness": 5.0}],
     }  # fmt: skip
     explorer = ASEExplorer(ASEOptions.model_validate(values), Settings())

@@ -187,7 +187,7 @@ def test_a_bias_pulls_but_is_no_part_of_the_labels(load: Loader) -> None:
     problem = kernel_problem()
     if problem is not None:
         pytest.skip(problem)
-    loaded = load(**sections(WATER, 30.0, bias=[UMBRELLA]), labeler={"kind": "xtb"})
+    loaded = load(**sections(WATER, 30.0, bias=[UMBRELLA]), labeler={"kind": "xtb"}, budget={"labels": 61})
     labeler = make_backend("labeler", loaded.campaign.labeler, Settings())
     check_sources(loaded.campaign, loaded.files, labeler)
     asked: dict[str, float] = {}
