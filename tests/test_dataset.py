@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sparc_fw.campaign import Campaign, Labeling
-from sparc_fw.dataset import dataset, surface, training_labels
+from sparc_fw.dataset import Changed, dataset, surface, training_labels
 from sparc_fw.documents import FROM_FILE, Dataset, Label
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.train import TrainTask
@@ -33,6 +33,18 @@ from trained_models import small_potential
 
 Loader = Callable[..., LoadedCampaign]
 LAST = 10**6
+
+
+ENDINGS = st.sets(st.text("ab", min_size=3, max_size=3))
+
+
+@given(ENDINGS, ENDINGS)
+def test_changed_keys_are_found_among_others_whatever_they_begin_with(kept: set[str], changed: set[str]) -> None:
+    # Hashes hardly ever share their first 8 bytes; these do.
+    revisions: dict[str, int | None] = {f"samesame{end}": number for number, end in enumerate(sorted(changed))}
+    keys = np.array(sorted(f"samesame{end}" for end in kept), dtype="S16")
+    expected = [(f"samesame{end}", revisions[f"samesame{end}"]) for end in sorted(kept & changed)]
+    assert Changed.of(revisions).among(keys) == expected
 
 
 class History:
