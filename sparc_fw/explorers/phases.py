@@ -88,13 +88,17 @@ class PhasesExplorer(Explorer[PhasesOptions]):
         for number, phase in enumerate(self.options.phases):
             with _named(f"phase {phase.name!r}"):
                 ends[phase.name] = self._build(number, stock, 1)
+                overlap = describe_overlap(ends[phase.name])
+                if overlap is not None:
+                    raise InputError(f"geometry: {overlap}")
                 self._check_runs(number, ends[phase.name])
                 self._check_drives(phase, ends[phase.name], structure)
 
     def explore(self, replica: Replica) -> list[Trajectory]:
         """Run one replica; gives a trajectory for each phase, in their order.
 
-        A phase that needs the end of one that ended early is not begun, and says so; the others go on.
+        A phase that needs the end of one that ended early, or whose geometry cannot be built from what there is, is not
+        begun, and says so; the others go on.
         """
         total = sum(phase.steps for phase in self.options.phases)
         ends: dict[str, Atoms] = {}
@@ -102,14 +106,13 @@ class PhasesExplorer(Explorer[PhasesOptions]):
         found: list[Trajectory] = []
         before = 0
         for number, phase in enumerate(self.options.phases):
-            lost = sorted(self.options.needs(number) - set(ends))
-            if lost:
-                found.append(_not_begun(phase.name, lost[0], replica.start))
+            seed = derive_seed(replica.seed, phase.name)
+            begin = self._begin(number, stock, seed)
+            if isinstance(begin, str):
+                found.append(_not_begun(phase.name, begin, replica.start))
             else:
-                seed = derive_seed(replica.seed, phase.name)
-                atoms = self._build(number, stock, seed)
-                atoms.info = frame_info(replica.start)
-                found.append(self._carried_out(phase, atoms, replica, seed, _told(replica, before, total)))
+                begin.info = frame_info(replica.start)
+                found.append(self._carried_out(phase, begin, replica, seed, _told(replica, before, total)))
                 if found[-1].end is not None:
                     ends[phase.name] = found[-1].end
             before += phase.steps
@@ -134,15 +137,25 @@ class PhasesExplorer(Explorer[PhasesOptions]):
             calculator = replica.potential.calculator(replica.models[0])
         return PhaseRun(self.options, phase, atoms, calculator, replica.number, directory, random, told).carry_out()
 
+    def _begin(self, number: int, stock: Stock, seed: int) -> Atoms | str:
+        """Where a phase begins, or why it cannot."""
+        lost = sorted(self.options.needs(number) - set(stock.ends))
+        if lost:
+            return f"it needs the end of phase {lost[0]!r}, which ended early"
+        try:
+            atoms = self._build(number, stock, seed)
+            self._check_runs(number, atoms)
+        except InputError as error:
+            # That of `check` could be built, but not this one: another packing, or what an earlier phase left.
+            return f"its geometry cannot be built: {error}"
+        return atoms
+
     def _build(self, number: int, stock: Stock, seed: int) -> Atoms:
         recipe: Recipe = self.options.geometry(number)
         return construct(recipe, stock, derive_seed(seed, "geometry"))
 
     def _check_runs(self, number: int, atoms: Atoms) -> None:
         """Raise `InputError` where a run cannot fit the structure that it begins from."""
-        overlap = describe_overlap(atoms)
-        if overlap is not None:
-            raise InputError(f"geometry: {overlap}")
         phase = self.options.phases[number]
         for place, run in enumerate(phase.run):
             where = f"run[{place}] ({run.kind})"
@@ -189,7 +202,7 @@ def _told(replica: Replica, before: int, total: int) -> Callable[[int], None]:
     return lambda done: replica.progress(before + done, total)
 
 
-def _not_begun(name: str, needed: str, start: Atoms) -> Trajectory:
+def _not_begun(name: str, why: str, start: Atoms) -> Trajectory:
     """A trajectory without frames."""
     return Trajectory(
         numbers=start.numbers.copy(),
@@ -199,7 +212,7 @@ def _not_begun(name: str, needed: str, start: Atoms) -> Trajectory:
         pbc=(bool(start.pbc[0]), bool(start.pbc[1]), bool(start.pbc[2])),
         info=frame_info(start),
         steps=0,
-        ended=f"not begun: it needs the end of phase {needed!r}, which ended early",
+        ended=f"not begun: {why}",
         name=name,
         lasted_fs=0.0,
     )
