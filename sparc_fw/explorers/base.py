@@ -127,6 +127,11 @@ class ExplorerOptions(Options):
         """Whether a replica begins from where its parts ended in the iteration before."""
         return False
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a replica's bias begins with what it learned in the iteration before."""
+        return False
+
     def lasting(self, ps: float) -> Self:
         """The same with replicas of another length, to find out what a picosecond costs."""
         return self
@@ -194,6 +199,9 @@ class Replica:
         Where the parts of this replica's run ended in the iteration before, by name, where the options look back.
     teacher : Teacher or None
         Where the options ask for labels.
+    learned : mapping of str to str
+        What the bias of this replica's run in the iteration before learned (`Trajectory.learned`), where the options
+        go on from it.
     """
 
     start: Atoms
@@ -207,6 +215,7 @@ class Replica:
     files: Files = field(default_factory=lambda: Files({}))
     earlier: Mapping[str, Atoms] = field(default_factory=dict)
     teacher: Teacher | None = None
+    learned: Mapping[str, str] = field(default_factory=dict)
 
 
 class Explorer(Backend[ExplorerOptionsType]):
