@@ -106,7 +106,10 @@ def test_what_was_learned_is_stored(tmp_path: Path) -> None:
             },
             "steered",
         ),
-        ({"bias": [METADYNAMICS], "schedule": {2: {"bias": []}}}, "schedule.2.: found 'bias' beside continue_bias"),
+        (
+            {"bias": [METADYNAMICS], "schedule": {2: {"bias": [{**METADYNAMICS, "width": 0.1}]}}},
+            "schedule.2.: found 'bias' beside continue_bias",
+        ),
     ],
 )
 def test_refuses_what_cannot_go_on(values: dict[str, Any], told: str) -> None:
