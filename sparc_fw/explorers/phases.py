@@ -24,8 +24,9 @@ from sparc_fw.explorers.phase_lammps import LAMMPSPhase, phase_colvars
 from sparc_fw.explorers.phase_lammps_input import check_strained_cell
 from sparc_fw.explorers.phase_options import Phase, PhasesOptions
 from sparc_fw.explorers.phase_run import PhaseRun, phase_plumed
-from sparc_fw.explorers.phase_runs import NPT, GripRun, Load, Relax, Shear, Strain
+from sparc_fw.explorers.phase_runs import NPT, GripRun, Load, Relax, Shear, Strain, TimedRun
 from sparc_fw.explorers.plumed import kernel_problem, try_input
+from sparc_fw.explorers.timestep import timestep_warning
 from sparc_fw.geometry.construct import Stock, construct
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.overlap import describe_overlap
@@ -83,16 +84,31 @@ class PhasesExplorer(Explorer[PhasesOptions]):
         InputError
             Names the phase whose geometry cannot be built, has overlapping atoms, or does not fit its runs.
         """
+        for number, (phase, atoms) in enumerate(zip(self.options.phases, self._built(structure, files), strict=True)):
+            with _named(f"phase {phase.name!r}"):
+                overlap = describe_overlap(atoms)
+                if overlap is not None:
+                    raise InputError(f"geometry: {overlap}")
+                self._check_runs(number, atoms)
+                self._check_drives(phase, atoms, structure)
+
+    def warnings(self, structure: Atoms, files: Files) -> list[str]:
+        """Time steps that are too long for the lightest atom of the phase's geometry."""
+        return [
+            f"phase {phase.name!r}: run[{place}] ({run.kind}): timestep_fs: {sentence}"
+            for phase, atoms in zip(self.options.phases, self._built(structure, files), strict=True)
+            for place, run in enumerate(phase.run)
+            if isinstance(run, TimedRun) and (sentence := timestep_warning(run.timestep_fs, atoms.numbers))
+        ]
+
+    def _built(self, structure: Atoms, files: Files) -> Iterator[Atoms]:
+        """The geometry of every phase, with that of an earlier phase in place of its end."""
         ends: dict[str, Atoms] = {}
         stock = Stock(structure, files, self.settings.packmol_command, ends)
         for number, phase in enumerate(self.options.phases):
             with _named(f"phase {phase.name!r}"):
                 ends[phase.name] = self._build(number, stock, 1)
-                overlap = describe_overlap(ends[phase.name])
-                if overlap is not None:
-                    raise InputError(f"geometry: {overlap}")
-                self._check_runs(number, ends[phase.name])
-                self._check_drives(phase, ends[phase.name], structure)
+            yield ends[phase.name]
 
     def explore(self, replica: Replica) -> list[Trajectory]:
         """Run one replica; gives a trajectory for each phase, in their order.
