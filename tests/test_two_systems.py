@@ -40,9 +40,12 @@ def shortened() -> dict[str, Any]:
     pull["bias"][0] |= {"last": 1.7}
     for phase in contact["phases"]:
         timed = next(run for run in phase["run"] if "duration_ps" in run)
-        phase |= {"run": [timed | {"duration_ps": 0.02}], "sampling": {"frames": 5}}
+        # So short that even the forces of a potential like this one move no atom into another.
+        timed |= {"duration_ps": 0.001, "timestep_fs": 0.1}
+        phase |= {"run": [timed], "sampling": {"frames": 5}}
+    contact["check_every_fs"] = 0.1
     # A phase can pull, too.
-    contact["phases"][1]["bias"] = [pull["bias"][0] | {"first": 1.66, "last": 1.68, "per_ps": [1.0]}]
+    contact["phases"][1]["bias"] = [pull["bias"][0] | {"first": 1.66, "last": 1.68, "per_ps": [20.0]}]
     # A window that takes every frame in: a potential like this one would fail everywhere.
     campaign["selector"] |= {"f_lo": 1e-4, "f_hi": 1000.0, "cap": 4}
     campaign["budget"] = {"labels": 40, "iterations": 1}
