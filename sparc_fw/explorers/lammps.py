@@ -23,12 +23,12 @@ from sparc_fw.explorers.bias_colvars import colvars_text
 from sparc_fw.explorers.colvars import check_colvars, read_colvars, with_units
 from sparc_fw.explorers.endings import until_apart, until_out_of_bounds
 from sparc_fw.explorers.lammps_command import lammps_command, lammps_packages
+from sparc_fw.explorers.lammps_deviation import DeviationLog
 from sparc_fw.explorers.lammps_files import (
     THERMO,
     elements_in,
     error_in,
     halt_in,
-    read_deviation,
     read_dump,
     read_thermo,
     write_structure,
@@ -156,6 +156,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         (directory / AT_REST).write_text(self.bias(start, replica.number, at_rest=True))
         (directory / PLUMED).write_text("\n".join(input_lines(self.options.plumed)) + "\n")
         (directory / INPUT).write_text("\n".join(self.input_lines(start, pair, run, replica.seed)) + "\n")
+        deviations = DeviationLog(directory / DEVIATION, self.options.stop, self.options.timestep_fs)
         size = 0
 
         def watch() -> None:
@@ -166,7 +167,8 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             if now != size:
                 size = now
                 progress(min(run.steps, now // (200 + 32 * len(start)) * run.every), run.steps)
-            if self._disagreed(directory) is not None:
+            deviations.read()
+            if deviations.moment is not None:
                 raise _Disagreed
 
         output = directory / OUTPUT
@@ -176,7 +178,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             status = run_child(command, directory, environment, output, watch)
         except _Disagreed:
             status = 0
-        trajectory = self._ended_in_time(self._collect(start, run, directory, status))
+        trajectory = self._ended_in_time(self._collect(start, run, directory, status, deviations.moment))
         trajectory.seconds = time.perf_counter() - started
         progress(trajectory.steps, run.steps)
         return [trajectory]
@@ -187,15 +189,6 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             return replica.potential.lammps_lines(replica.models[0], elements)
         every = max(1, round(stop.every_fs / self.options.timestep_fs))
         return replica.potential.lammps_committee_lines(replica.models, elements, every, DEVIATION)
-
-    def _disagreed(self, directory: Path) -> float | None:
-        """Time at which the committee had disagreed for too long, fs; None if it has not."""
-        if self.options.stop is None:
-            return None
-        steps, deviations = read_deviation(directory / DEVIATION)
-        times = steps * self.options.timestep_fs
-        index = self.options.stop.first(times, deviations)
-        return None if index is None else float(times[index])
 
     def _ended_in_time(self, trajectory: Trajectory) -> Trajectory:
         """The trajectory up to where it left its bounds."""
@@ -213,7 +206,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         )
         return lammps_input(self.options, start, pair, run, bias, seed)
 
-    def _collect(self, start: Atoms, run: Plan, directory: Path, status: int) -> Trajectory:
+    def _collect(self, start: Atoms, run: Plan, directory: Path, status: int, moment: float | None) -> Trajectory:
         """Read what LAMMPS left and tell a run that blew up from one that could not run."""
         path = directory / LOG
         log = path.read_text(errors="replace") if path.exists() else ""
@@ -221,7 +214,6 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         thermo = read_thermo(log)
         made = int(max([*thermo["Step"], *steps, 0]))
         ended = self._ending(log, run, made)
-        moment = self._disagreed(directory)
         if moment is not None and self.options.stop is not None:
             # LAMMPS ran on for as long as nobody looked.
             count = int((steps * self.options.timestep_fs <= moment).sum())
