@@ -27,6 +27,7 @@ from sparc_fw.explorers.continued import (
 )
 from sparc_fw.explorers.endings import until_apart, until_out_of_bounds
 from sparc_fw.explorers.lammps_command import INPUT, LOG, lammps_packages, run_lammps
+from sparc_fw.explorers.lammps_deviation import DeviationLog
 from sparc_fw.explorers.lammps_files import (
     THERMO,
     blew_up,
@@ -34,7 +35,6 @@ from sparc_fw.explorers.lammps_files import (
     error_in,
     halt_in,
     last_words,
-    read_deviation,
     read_dump,
     read_thermo,
     write_structure,
@@ -137,6 +137,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         (directory / PLUMED).write_text("\n".join(plumed) + "\n")
         lines = self.input_lines(start, pair, run, replica.seed, replica.learned)
         (directory / INPUT).write_text("\n".join(lines) + "\n")
+        deviations = DeviationLog(directory / DEVIATION, self.options.stop, self.options.timestep_fs)
         size = 0
 
         def watch() -> None:
@@ -147,14 +148,15 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             if now != size:
                 size = now
                 progress(min(run.steps, now // (200 + 32 * len(start)) * run.every), run.steps)
-            if self._disagreed(directory) is not None:
+            deviations.read()
+            if deviations.moment is not None:
                 raise _Disagreed
 
         try:
             status = run_lammps(self.settings, directory, watch)
         except _Disagreed:
             status = 0
-        trajectory = self._ended_in_time(self._collect(start, run, directory, status))
+        trajectory = self._ended_in_time(self._collect(start, run, directory, status, deviations.moment))
         trajectory.seconds = time.perf_counter() - started
         progress(trajectory.steps, run.steps)
         return [trajectory]
@@ -165,15 +167,6 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             return replica.potential.lammps_lines(replica.models[0], elements)
         every = max(1, round(stop.every_fs / self.options.timestep_fs))
         return replica.potential.lammps_committee_lines(replica.models, elements, every, DEVIATION)
-
-    def _disagreed(self, directory: Path) -> float | None:
-        """Time at which the committee had disagreed for too long, fs; None if it has not."""
-        if self.options.stop is None:
-            return None
-        steps, deviations = read_deviation(directory / DEVIATION)
-        times = steps * self.options.timestep_fs
-        index = self.options.stop.first(times, deviations)
-        return None if index is None else float(times[index])
 
     def _ended_in_time(self, trajectory: Trajectory) -> Trajectory:
         """The trajectory up to where it left its bounds."""
@@ -194,7 +187,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         )
         return lammps_input(self.options, start, pair, run, bias, seed)
 
-    def _collect(self, start: Atoms, run: Plan, directory: Path, status: int) -> Trajectory:
+    def _collect(self, start: Atoms, run: Plan, directory: Path, status: int, moment: float | None) -> Trajectory:
         """Read what LAMMPS left and tell a run that blew up from one that could not run."""
         path = directory / LOG
         log = path.read_text(errors="replace") if path.exists() else ""
@@ -202,7 +195,6 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         thermo = read_thermo(log)
         made = int(max([*thermo["Step"], *steps, 0]))
         ended = self._ending(log, run, made)
-        moment = self._disagreed(directory)
         if moment is not None and self.options.stop is not None:
             # LAMMPS ran on for as long as nobody looked.
             count = int((steps * self.options.timestep_fs <= moment).sum())

@@ -13,7 +13,8 @@ from sparc_fw.explorers.base import ExplorerOptions
 from sparc_fw.explorers.bias import AdaptiveForce, Bias, Steered, pulling_ps
 from sparc_fw.explorers.phase_runs import NPT, AnyRun, GripRun, Relax, Strain, TimedRun
 from sparc_fw.explorers.windows import window_problem
-from sparc_fw.geometry.recipes import EndRecipe, FileRecipe, Geometry, Recipe, StartRecipe
+from sparc_fw.geometry.recipes import EndRecipe, Geometry
+from sparc_fw.geometry.simple_recipes import FileRecipe, Recipe, StartRecipe
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.registry import ByKind
 from sparc_fw.section import Positive, Section
