@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.calculator import CalculatorError, PropertyNotImplementedError
 
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import StageFailed
 from sparc_fw.explorers.grips import AXES, Grips
-from sparc_fw.explorers.phase_options import NPT, GripRun, Phase, PhasesOptions, Ramp, Relax, Strain, TimedRun
+from sparc_fw.explorers.phase_options import Phase, PhasesOptions
+from sparc_fw.explorers.run_options import NPT, GripRun, Ramp, Relax, Strain, TimedRun
 from sparc_fw.geometry.isolation import describe_isolation
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.trajectories import Trajectory
@@ -58,7 +59,13 @@ class PhaseRun:
         started = time.perf_counter()
         self._wanted = chosen_steps(self.phase, self.random)
         for number, run in enumerate(self.phase.run):
-            reason = self._relax(run) if isinstance(run, Relax) else self._run(run)
+            try:
+                reason = self._relax(run) if isinstance(run, Relax) else self._run(run)
+            except (CalculatorError, RuntimeError) as error:
+                if isinstance(error, NotImplementedError):
+                    raise
+                # A driver's SCF that does not converge, or its program that refuses a frame.
+                reason = f"{type(error).__name__}: {error}"
             self.atoms.set_constraint()
             if reason is not None:
                 self.ended = f"{reason}, in run {number} ({run.kind}) after {self.now_fs:g} fs of the phase"

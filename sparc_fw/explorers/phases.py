@@ -10,32 +10,36 @@ from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import InputError
 from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.grips import AXES, layers
-from sparc_fw.explorers.phase_options import NPT, GripRun, Load, PhasesOptions, Relax, Shear, Strain
+from sparc_fw.explorers.phase_options import PhasesOptions
 from sparc_fw.explorers.phase_run import PhaseRun
+from sparc_fw.explorers.run_options import NPT, GripRun, Load, Relax, Shear, Strain
 from sparc_fw.geometry.construct import Stock, construct
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.geometry.packing import missing_packmol
 from sparc_fw.geometry.recipes import PackmolRecipe, Recipe
+from sparc_fw.labelers.driver import check_driver, driving_calculator, make_driver
 from sparc_fw.seeds import derive_seed
 from sparc_fw.trajectories import Trajectory
 
 
 class PhasesExplorer(Explorer[PhasesOptions]):
-    """Runs phases by ASE's integrators, with the first model of the committee."""
+    """Runs phases by ASE's integrators, with the first model of the committee or with a driver."""
 
     Options: ClassVar[type[PhasesOptions]] = PhasesOptions
 
     def missing(self) -> list[str]:
-        """What this machine lacks: Packmol, where a phase packs."""
+        """What this machine lacks: Packmol, where a phase packs, and what the driver needs."""
         packs = any(isinstance(recipe, PackmolRecipe) for recipe in self.options.recipes())
         lacking = missing_packmol(self.settings.packmol_command) if packs else None
-        return [] if lacking is None else [lacking]
+        driver = [] if self.options.driver is None else make_driver(self.options.driver, self.settings).missing()
+        return [*([] if lacking is None else [lacking]), *(f"driver: {sentence}" for sentence in driver)]
 
     def check_geometries(self, structure: Atoms, files: Files) -> None:
         """Build the geometry of every phase, with that of an earlier phase in place of its end.
@@ -43,7 +47,8 @@ class PhasesExplorer(Explorer[PhasesOptions]):
         Raises
         ------
         InputError
-            Names the phase whose geometry cannot be built, has overlapping atoms, or does not fit its runs.
+            Names the phase whose geometry cannot be built, has overlapping atoms, or does not fit its runs or the
+            driver.
         """
         ends: dict[str, Atoms] = {}
         stock = Stock(structure, files, self.settings.packmol_command, ends)
@@ -51,6 +56,9 @@ class PhasesExplorer(Explorer[PhasesOptions]):
             try:
                 ends[phase.name] = self._build(number, stock, 1)
                 self._check_runs(number, ends[phase.name])
+                if self.options.driver is not None and self.options.driven(number, 0):
+                    ends[phase.name].info = frame_info(structure)
+                    check_driver(self.options.driver, self.settings, ends[phase.name], "driver")
             except InputError as error:
                 raise type(error)(f"phase {phase.name!r}: {error}") from error
 
@@ -59,7 +67,7 @@ class PhasesExplorer(Explorer[PhasesOptions]):
 
         A phase that needs the end of one that ended early is not begun, and says so; the others go on.
         """
-        calculator = replica.potential.calculator(replica.models[0])
+        committee = replica.potential.calculator(replica.models[0])
         total = sum(phase.steps for phase in self.options.phases)
         ends: dict[str, Atoms] = {}
         stock = Stock(replica.start, replica.files, self.settings.packmol_command, ends, replica.earlier)
@@ -73,7 +81,7 @@ class PhasesExplorer(Explorer[PhasesOptions]):
                 seed = derive_seed(replica.seed, phase.name)
                 atoms = self._build(number, stock, seed)
                 atoms.info = frame_info(replica.start)
-                atoms.calc = calculator
+                atoms.calc = self._driver(number, atoms, replica.iteration) or committee
                 told = _told(replica, before, total)
                 run = PhaseRun(self.options, phase, atoms, np.random.default_rng(seed), told)
                 found.append(run.carry_out())
@@ -81,6 +89,12 @@ class PhasesExplorer(Explorer[PhasesOptions]):
                     ends[phase.name] = found[-1].end
             before += phase.steps
         return found
+
+    def _driver(self, number: int, atoms: Atoms, iteration: int) -> Calculator | None:
+        """A new calculator of the driver for the atoms of a phase that it drives; None where the committee does."""
+        if self.options.driver is None or not self.options.driven(number, iteration):
+            return None
+        return driving_calculator(self.options.driver, self.settings, atoms)
 
     def _build(self, number: int, stock: Stock, seed: int) -> Atoms:
         recipe: Recipe = self.options.geometry(number)
