@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -16,13 +17,14 @@ from ase import Atoms
 from sparc_fw.campaign import Campaign
 from sparc_fw.dataset_records import FIRST_REVISION
 from sparc_fw.documents import Dataset, Label, json_hash
+from sparc_fw.key_arrays import in_common, key_array
 from sparc_fw.label_arrays import Kept, LabelBlock, Labels, aligned
 from sparc_fw.local_cache import LocalCache
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.seeds import derive_seed
 from sparc_fw.store import Store
 
-LAYOUT = 2
+LAYOUT = 3
 """Of the files; another number keeps another version of this package from reading them."""
 
 
@@ -63,20 +65,25 @@ def dataset(store: Store, campaign: Campaign, iteration: int) -> Dataset:
     that later labels never change which earlier ones are held out.
     """
     framesets = store.training_framesets(campaign.name, iteration, fields=("uid", "frames", "role", "iteration"))
-    changed = Changed.of(store.changed_labels())
+    changed = store.changed_labels()
     # The labels of a frame set depend on those before it, which may ask for the same ones.
     collection = chain = json_hash(
         [LAYOUT, campaign.name, campaign.seed, campaign.validation.fraction, campaign.labeling.energy_window_eV]
     )
+    chains = [chain := json_hash([chain, one["_id"], one.get("uid"), one["frames"]]) for one in framesets]
+    files = [KeptPart.read(store.label_cache, chain) for chain in chains]
+    # One search for the keys of all: a hundred small ones would take longer than reading the files.
+    found = iter(in_common(key_array(list(changed)), [file.keys for file in files if file]))
     parts: list[Part] = []
     complete = True
-    for frameset in framesets:
-        chain = json_hash([chain, frameset["_id"], frameset.get("uid"), frameset["frames"]])
-        part = _kept(store, collection, chain, changed)
-        if part is None:
-            part = _make(store, campaign, frameset, parts, collection, chain)
+    for frameset, chain, file in zip(framesets, chains, files, strict=True):
+        before = parts[-1].lowest if parts else {}
+        revisions = [(key, changed[key]) for key in next(found)] if file else []
+        if file and file.header["identity"] == _identity(chain, before, revisions):
+            parts.append(file.part(store.label_cache, collection))
+        else:
+            parts.append(_make(store, campaign, frameset, parts, collection, chain))
             complete = False
-        parts.append(part)
     if not complete:
         store.label_cache.trim()
     return Dataset(
@@ -87,71 +94,48 @@ def dataset(store: Store, campaign: Campaign, iteration: int) -> Dataset:
 
 
 @dataclass(frozen=True)
-class Changed:
-    """Keys of labels that are not of the first revision (ASCII, sorted), and their revisions."""
+class KeptPart:
+    """A file of a part: what decides its content, the keys that it asks for, and where its blocks begin."""
 
+    header: dict[str, Any]
     keys: np.ndarray
-    revisions: list[int | None]
+    data: bytes
+    place: int
 
     @classmethod
-    def of(cls, revisions: Mapping[str, int | None]) -> Changed:
-        """From revisions by key."""
-        keys = sorted(revisions)
-        return cls(_ascii(keys), [revisions[key] for key in keys])
+    def read(cls, cache: LocalCache, chain: str) -> KeptPart | None:
+        """The file of a frame set, if there is one."""
+        data = cache.get(chain)
+        if data is None:
+            return None
+        end = data.index(b"\n") + 1
+        header = json.loads(data[:end])
+        place = len(aligned(data[:end]))
+        keys = np.frombuffer(data, f"S{header['width']}", header["keys"], place)
+        return cls(header, keys, data, place + len(aligned(keys.tobytes())))
 
-    def among(self, keys: np.ndarray) -> list[tuple[str, int | None]]:
-        """Those that are among some sorted keys, with their revisions."""
-        return [(self.keys[i].decode(), self.revisions[i]) for i in np.flatnonzero(_found(keys, self.keys))]
-
-
-def _ascii(keys: Sequence[str]) -> np.ndarray:
-    """Keys as bytes of equal width, which numpy compares without making an object of each."""
-    width = max(map(len, keys), default=1)
-    return np.array(keys, dtype=f"S{width + -width % 8}")
-
-
-def _found(among: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Which of `keys` are in the sorted array `among`."""
-    found = np.zeros(len(keys), dtype=bool)
-    if len(among):
-        # Integers are compared ten times faster than text, and hashes nearly always differ in their first 8 bytes.
-        likely = np.flatnonzero(_member(_beginnings(among), _beginnings(keys)))
-        found[likely] = _member(among, keys[likely])
-    return found
+    def part(self, cache: LocalCache, collection: str) -> Part:
+        """What the file keeps."""
+        train, end = LabelBlock.from_bytes(self.data, self.place)
+        held_out = LabelBlock.from_bytes(self.data, end)[0]
+        part = Part(self.keys, self.header["left_out"], self.header["lowest"], train, held_out)
+        part.lies_in(cache, collection, self.header["identity"])
+        return part
 
 
-def _beginnings(keys: np.ndarray) -> np.ndarray:
-    """The first 8 bytes of keys as integers of the same order."""
-    return np.ascontiguousarray(keys).view(">u8")[:: keys.itemsize // 8].astype(np.uint64)
+def _identity(chain: str, before: Mapping[str, float], changed: Sequence[tuple[str, int | None]]) -> str:
+    """What decides the content of a part.
 
-
-def _member(among: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Which of `values` are in the sorted array `among`, which is not empty."""
-    places = np.searchsorted(among, values)
-    result: np.ndarray = among[np.minimum(places, len(among) - 1)] == values
-    return result
-
-
-def _identity(chain: str, keys: np.ndarray, changed: Changed) -> str:
-    """What decides the content of a part; labels of the first revision need not be named, since they cannot differ."""
-    return json_hash([chain, changed.among(keys)])
-
-
-def _kept(store: Store, collection: str, chain: str, changed: Changed) -> Part | None:
-    """The part of a frame set as it was kept, unless there is none or a label of it has changed."""
-    data = store.label_cache.get(chain)
-    if data is None:
-        return None
-    end = data.index(b"\n") + 1
-    header = json.loads(data[:end])
-    place = len(aligned(data[:end]))
-    keys = np.frombuffer(data, f"S{header['width']}", header["keys"], place)
-    if header["identity"] != _identity(chain, keys, changed):
-        return None
-    train, end = LabelBlock.from_bytes(data, place + len(aligned(keys.tobytes())))
-    part = Part(keys, header["left_out"], header["lowest"], train, LabelBlock.from_bytes(data, end)[0])
-    part.lies_in(store.label_cache, collection, header["identity"])
-    return part
+    Parameters
+    ----------
+    chain : str
+        Of its frame set and those before it.
+    before : mapping of str to float
+        The lowest energies before it.
+    changed : sequence of (str, int or None)
+        Keys and revisions of its labels, but those of the first revision, which cannot differ.
+    """
+    return json_hash([chain, before, changed])
 
 
 def _make(
@@ -162,13 +146,14 @@ def _make(
     keys = list(dict.fromkeys(whole["keys"]))
     found = store.labels_with_revisions(keys)
     place = frameset["iteration"] if frameset["role"] == "train" else frameset["_id"]
-    asked = _ascii(sorted(keys))
-    seen = {key.decode() for part in earlier for key in asked[_found(part.keys, asked)]}
+    asked = key_array(keys)
+    seen = {key for common in in_common(asked, [part.keys for part in earlier]) for key in common}
     own = [key for key in keys if key not in seen]
     ranked = sorted(own, key=lambda key: derive_seed(campaign.seed, place, "validation", key))
     chosen = set(ranked[: round(campaign.validation.fraction * len(own))])
     good = _named(store, whole, {key: label for key, (label, _) in found.items() if key not in seen})
-    lowest = _lowest(good, earlier[-1].lowest if earlier else {})
+    before = earlier[-1].lowest if earlier else {}
+    lowest = _lowest(good, before)
     window = campaign.labeling.energy_window_eV
     inside = [x for x in good if window is None or (x.energy or 0.0) - lowest[surface(x.frame)] <= window]
     part = Part(
@@ -181,8 +166,8 @@ def _make(
     if len(found) < len(keys):
         return part  # a label that is missing will be there one day, which nothing would tell
     # From what was read just now: a label may have changed since anybody looked.
-    changed = Changed.of({key: revision for key, (_, revision) in found.items() if revision != FIRST_REVISION})
-    identity = _identity(chain, asked, changed)
+    revisions = {key: revision for key, (_, revision) in found.items() if revision != FIRST_REVISION}
+    identity = _identity(chain, before, sorted(revisions.items()))
     header = {"identity": identity, "left_out": part.left_out, "lowest": lowest}
     line = json.dumps({**header, "keys": len(asked), "width": asked.itemsize}).encode() + b"\n"
     pieces = [aligned(line), aligned(asked.tobytes()), part.train.to_bytes(), part.held_out.to_bytes()]

@@ -260,6 +260,26 @@ def bias_texts(loaded: LoadedCampaign, settings: Settings) -> dict[str, str]:
     return {title: text.strip() for title, text in texts.items() if text}
 
 
+def campaign_warnings(loaded: LoadedCampaign, settings: Settings) -> list[str]:
+    """What of a checked campaign is allowed, but hardly meant; one sentence each, with key and numbers."""
+    from sparc_fw.explorers.timestep import timestep_warning
+    from sparc_fw.geometry.build import structure_of
+
+    structures = {x.name: structure_of(loaded.campaign, loaded.files, x.name) for x in loaded.campaign.systems}
+    told: list[str] = []
+    for source in loaded.campaign.sources():
+        if isinstance(source, DynamicsSource):
+            system = source.system or loaded.campaign.systems[0].name
+            sentence = timestep_warning(source.timestep_fs, structures[system].numbers)
+            told += [f"{source.kind} frames: system {system!r}: timestep_fs: {sentence}"] if sentence else []
+    for key, options in _scheduled(loaded.campaign):
+        explorer: Any = _backend("explorer", options, settings)
+        for system, structure in structures.items():
+            if options.explores(system):
+                told += [f"{key}: system {system!r}: {x}" for x in explorer.warnings(structure, loaded.files)]
+    return list(dict.fromkeys(told))
+
+
 @contextmanager
 def _named(where: str) -> Iterator[None]:
     """Put the key or file in front of what a backend has to say about it."""

@@ -120,6 +120,9 @@ def _trajectory_to_record(trajectory: Trajectory) -> tuple[MongoDocument, dict[s
     arrays |= {f"series:{name}": values for name, values in trajectory.series.items()}
     if trajectory.end is not None:
         arrays["end"] = np.frombuffer(pack_frames([trajectory.end]), dtype=np.uint8)
+    if trajectory.learned:
+        # Beside the arrays, since hills may be more than a document holds.
+        arrays["learned"] = np.frombuffer(json.dumps(trajectory.learned).encode(), dtype=np.uint8)
     record: dict[str, Any] = {name: getattr(trajectory, name) for name in PLAIN_TRAJECTORY_FIELDS}
     record["pbc"] = [bool(flag) for flag in trajectory.pbc]
     return record, arrays
@@ -133,6 +136,7 @@ def _trajectory_from_record(record: MongoDocument, arrays: dict[str, np.ndarray]
         pbc=(record["pbc"][0], record["pbc"][1], record["pbc"][2]),
         series={name.removeprefix("series:"): values for name, values in arrays.items() if name.startswith("series:")},
         end=unpack_frames(arrays["end"].tobytes())[0] if "end" in arrays else None,
+        learned=json.loads(arrays["learned"].tobytes()) if "learned" in arrays else {},
     )
 
 

@@ -42,6 +42,8 @@ class Trajectory:
         Time that the run survived, fs; None where it is that of the last frame.
     end : Atoms or None
         Where the run ended; None where that is the last frame.
+    learned : dict of str to str
+        Texts by which the bias of a later run goes on from this one's, by file name.
     """
 
     numbers: np.ndarray
@@ -57,6 +59,7 @@ class Trajectory:
     name: str = ""
     lasted_fs: float | None = None
     end: Atoms | None = None
+    learned: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.positions)

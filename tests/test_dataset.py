@@ -19,11 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sparc_fw.campaign import Campaign, Labeling
-from sparc_fw.dataset import Changed, dataset, surface, training_labels
+from sparc_fw.dataset import dataset, surface, training_labels
 from sparc_fw.documents import FROM_FILE, Dataset, Label
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.train import TrainTask
 from sparc_fw.frame_records import IMPORT
+from sparc_fw.key_arrays import in_common, key_array
 from sparc_fw.label_arrays import LabelBlock, content_hash
 from sparc_fw.loading import LoadedCampaign
 from sparc_fw.local_cache import LocalCache
@@ -38,13 +39,14 @@ LAST = 10**6
 ENDINGS = st.sets(st.text("ab", min_size=3, max_size=3))
 
 
-@given(ENDINGS, ENDINGS)
-def test_changed_keys_are_found_among_others_whatever_they_begin_with(kept: set[str], changed: set[str]) -> None:
+@given(ENDINGS, st.lists(ENDINGS, max_size=3))
+def test_common_keys_are_found_whatever_they_begin_with(wanted: set[str], others: list[set[str]]) -> None:
     # Hashes hardly ever share their first 8 bytes; these do.
-    revisions: dict[str, int | None] = {f"samesame{end}": number for number, end in enumerate(sorted(changed))}
-    keys = np.array(sorted(f"samesame{end}" for end in kept), dtype="S16")
-    expected = [(f"samesame{end}", revisions[f"samesame{end}"]) for end in sorted(kept & changed)]
-    assert Changed.of(revisions).among(keys) == expected
+    def keys(endings: set[str]) -> list[str]:
+        return [f"samesame{end}" for end in endings]
+
+    found = in_common(key_array(keys(wanted)), [key_array(keys(other)) for other in others])
+    assert found == [sorted(keys(wanted & other)) for other in others]
 
 
 class History:
@@ -343,6 +345,26 @@ def test_labels_far_up_are_kept_but_not_trained_on(store: Store, load: Loader) -
         assert data.left_out == good - len(inside)
     wider = loaded.campaign.model_copy(update={"labeling": Labeling(energy_window_eV=100.0)})
     assert dataset(store, wider, LAST).left_out == 0
+
+
+def test_window_moves_for_later_labels_when_the_lowest_is_dropped(store: Store, load: Loader) -> None:
+    loaded = load(name="lowest", labeling={"energy_window_eV": 1.0})
+    store.add_campaign(loaded.campaign, loaded.files)
+    for iteration, energies in enumerate([{"a": -5.0, "b": 0.0}, {"c": 0.5, "d": 0.2}]):
+        frames = [Atoms("H3", np.eye(3) + energy, info={"charge": 0, "spin": 1}) for energy in energies.values()]
+        store.add_frames("lowest", iteration, "train", frames, list(energies))
+        labels = [
+            Label(frame, "ok", energy=energy, forces=np.zeros((3, 3)), code="numpy", settings_hash="same", key=key)
+            for frame, (key, energy) in zip(frames, energies.items(), strict=True)
+        ]
+        store.save_labels(labels, "lowest", iteration, None)
+    assert dataset(store, loaded.campaign, LAST).left_out == 3
+    bottom = store.labels_by_key(["a"])["a"]
+    assert store.flag_suspect("a", "lowest", 0, "h3", {})
+    store.judge_suspect("a", "dropped", "chosen", bottom)
+    data = dataset(store, loaded.campaign, LAST)
+    assert sorted(label.key for label in [*data.train, *data.validation]) == ["b", "c", "d"]
+    assert data.left_out == 0
 
 
 def test_charged_molecules_have_a_lowest_energy_of_their_own() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import typer
 
-from sparc_fw.cli.screen import CampaignFile, Json, print_json
+from sparc_fw.cli.screen import CampaignFile, Json, print_json, print_warnings
 
 
 def check(file: CampaignFile, as_json: Json = False) -> None:
     """Check schema, structures, executables and packages, and show what drives reactions; changes nothing."""
-    from sparc_fw.loading import bias_texts, check_campaign, load_campaign
+    from sparc_fw.loading import bias_texts, campaign_warnings, check_campaign, load_campaign
     from sparc_fw.settings import load_settings
 
     loaded = load_campaign(Path(file))
@@ -19,9 +19,11 @@ def check(file: CampaignFile, as_json: Json = False) -> None:
     check_campaign(loaded, settings)
     campaign = loaded.campaign
     texts = bias_texts(loaded, settings)
+    warnings = campaign_warnings(loaded, settings)
     if as_json:
-        print_json({"ok": True, "campaign": campaign.as_dict(), "bias": texts})
+        print_json({"ok": True, "campaign": campaign.as_dict(), "bias": texts, "warnings": warnings})
         return
+    print_warnings(warnings)
     explorers = ", ".join(explorer.summary for explorer in campaign.explorer)
     systems = ", ".join(system.name for system in campaign.systems)
     typer.echo(

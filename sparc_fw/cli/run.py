@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from sparc_fw.cli.screen import CampaignFile
+from sparc_fw.cli.screen import CampaignFile, print_warnings
 
 if TYPE_CHECKING:
     from sparc_fw.loading import LoadedCampaign
@@ -73,11 +73,12 @@ def run(
 
 
 def _checked(file: str, name: str | None, seed: int | None, settings: Settings) -> LoadedCampaign:
-    from sparc_fw.loading import check_campaign, load_campaign
+    from sparc_fw.loading import campaign_warnings, check_campaign, load_campaign
 
     changes = {key: value for key, value in (("name", name), ("seed", seed)) if value is not None}
     loaded = load_campaign(Path(file), changes)
     check_campaign(loaded, settings)
+    print_warnings(campaign_warnings(loaded, settings))
     return loaded
 
 

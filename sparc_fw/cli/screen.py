@@ -20,6 +20,12 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Print what is allowed, but hardly meant, on stderr."""
+    for sentence in warnings:
+        typer.echo(f"warning: {sentence}", err=True)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table of plain texts; brackets in them are no markup."""
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)

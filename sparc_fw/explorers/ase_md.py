@@ -19,6 +19,7 @@ from sparc_fw.explorers.ase_integrators import Ensemble, draw_velocities, integr
 from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.bias import check_biases, held
 from sparc_fw.explorers.bias_plumed import plumed_text
+from sparc_fw.explorers.continued import check_no_restart, lay_down, plumed_learned, restarting
 from sparc_fw.explorers.endings import until_out_of_bounds
 from sparc_fw.explorers.md import RELAX_STEPS, RELAXED, MDOptions, Plan, check_starts, plan
 from sparc_fw.explorers.plumed import biased, input_lines, kernel_problem, let_go, try_input, working_in
@@ -129,6 +130,7 @@ class ASEExplorer(Explorer[ASEOptions]):
         if options.plumed and options.bias:
             raise InputError("plumed: found it beside 'bias', expected one of them: each has units of its own")
         lines = self._first_lines()
+        check_no_restart(lines)
         if lines:
             try_input(lines, structure, options.timestep_fs, options.temperature_K[0])
 
@@ -160,6 +162,9 @@ class ASEExplorer(Explorer[ASEOptions]):
             atoms.set_constraint(SoftSphere(confine.around, confine.radius_A, confine.stiffness_eV_A2))
         calculator = self._calculator(replica)
         lines = self._plumed_lines(replica.number, run.every)
+        if replica.learned:
+            lay_down(replica.learned, replica.directory)
+            lines = restarting(lines)
         with working_in(replica.directory):
             ended = self._prepare(atoms, calculator, run, replica.number, rng)
             atoms.calc = self._biased(calculator, lines, atoms, run)
@@ -286,6 +291,7 @@ class ASEExplorer(Explorer[ASEOptions]):
                 "total_energy_eV": potentials + kinetics,
                 **plumed_series(lines, self.options.bias, replica.directory),
             },
+            learned=plumed_learned(lines, replica.directory) if self.options.continue_bias else {},
         )
 
     def _trouble(self, atoms: Atoms, forces: np.ndarray, closest: bool) -> str | None:

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import Label
+from sparc_fw.explorers.timestep import timestep_warning
 from sparc_fw.geometry.files import Files
 from sparc_fw.potentials.base import Potential, Progress
 from sparc_fw.section import Positive
@@ -112,6 +113,10 @@ class ExplorerOptions(Options):
         """Time that a replica simulates, ps; 0 for what is no dynamics."""
         return 0.0
 
+    def timesteps(self) -> dict[str, float]:
+        """The time steps that it takes, fs, by key."""
+        return {}
+
     @property
     def paths(self) -> list[str]:
         """The files of structures that the options name, as written."""
@@ -125,6 +130,11 @@ class ExplorerOptions(Options):
     @property
     def looks_back(self) -> bool:
         """Whether a replica begins from where its parts ended in the iteration before."""
+        return False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a replica's bias begins with what it learned in the iteration before."""
         return False
 
     def lasting(self, ps: float) -> Self:
@@ -147,6 +157,10 @@ class TimedOptions(ExplorerOptions):
     def planned_ps(self, iteration: int) -> float:
         """Time that a replica simulates, ps."""
         return by_place(self.duration_ps, iteration)
+
+    def timesteps(self) -> dict[str, float]:
+        """The one time step that it takes, fs."""
+        return {"timestep_fs": self.timestep_fs}
 
     def lasting(self, ps: float) -> Self:
         """The same with runs of another length."""
@@ -194,6 +208,9 @@ class Replica:
         Where the parts of this replica's run ended in the iteration before, by name, where the options look back.
     teacher : Teacher or None
         Where the options ask for labels.
+    learned : mapping of str to str
+        What the bias of this replica's run in the iteration before learned (`Trajectory.learned`), where the options
+        go on from it.
     """
 
     start: Atoms
@@ -207,6 +224,7 @@ class Replica:
     files: Files = field(default_factory=lambda: Files({}))
     earlier: Mapping[str, Atoms] = field(default_factory=dict)
     teacher: Teacher | None = None
+    learned: Mapping[str, str] = field(default_factory=dict)
 
 
 class Explorer(Backend[ExplorerOptionsType]):
@@ -230,6 +248,11 @@ class Explorer(Backend[ExplorerOptionsType]):
     def bias_text(self, structure: Atoms) -> str:
         """What the engine reads of the first replica's bias, so that people can look at it; empty for none."""
         return ""
+
+    def warnings(self, structure: Atoms, files: Files) -> list[str]:
+        """What is allowed, but hardly meant, with the key and the numbers."""
+        told = {key: timestep_warning(step, structure.numbers) for key, step in self.options.timesteps().items()}
+        return [f"{key}: {sentence}" for key, sentence in told.items() if sentence]
 
     def check_geometries(self, structure: Atoms, files: Files) -> None:
         """Raise `InputError` where structures that the explorer builds itself cannot be built."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
@@ -21,6 +21,14 @@ from sparc_fw.explorers.base import Explorer, Replica, by_place
 from sparc_fw.explorers.bias import check_biases, held
 from sparc_fw.explorers.bias_colvars import colvars_text
 from sparc_fw.explorers.colvars import check_colvars, read_colvars, with_units
+from sparc_fw.explorers.continued import (
+    COLVARS_STATE,
+    check_no_restart,
+    colvars_learned,
+    lay_down,
+    plumed_learned,
+    restarting,
+)
 from sparc_fw.explorers.endings import until_apart, until_out_of_bounds
 from sparc_fw.explorers.lammps_command import lammps_command, lammps_packages
 from sparc_fw.explorers.lammps_files import (
@@ -88,6 +96,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
     def check(self, structure: Atoms) -> None:
         """Raise `InputError` where COLVARS refuses its text for this structure, or a cell is not one."""
         check_colvars(self.options.colvars, len(structure))
+        check_no_restart(input_lines(self.options.plumed))
         check_biases(self.options.bias, len(structure))
         if self.options.ensemble.startswith("npt") and structure.cell.rank < 3:
             found = f"ensemble: found {self.options.ensemble} for a structure without a cell"
@@ -113,7 +122,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         kelvin = by_place(options.temperature_K, replica)
         parts = [
             "" if at_rest else options.colvars,
-            colvars_text(biases, options.timestep_fs, kelvin, replica, every),
+            colvars_text(biases, options.timestep_fs, kelvin, replica, every, options.continue_bias),
             confine.colvars(len(structure)) if confine is not None else "",
         ]
         return with_units("\n".join(part for part in parts if part)) if any(parts) else ""
@@ -154,8 +163,12 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         write_structure(start, directory / STRUCTURE)
         (directory / COLVARS).write_text(self.bias(start, replica.number))
         (directory / AT_REST).write_text(self.bias(start, replica.number, at_rest=True))
-        (directory / PLUMED).write_text("\n".join(input_lines(self.options.plumed)) + "\n")
-        (directory / INPUT).write_text("\n".join(self.input_lines(start, pair, run, replica.seed)) + "\n")
+        lay_down(replica.learned, directory)
+        plumed = input_lines(self.options.plumed)
+        plumed = restarting(plumed) if replica.learned else plumed
+        (directory / PLUMED).write_text("\n".join(plumed) + "\n")
+        lines = self.input_lines(start, pair, run, replica.seed, replica.learned)
+        (directory / INPUT).write_text("\n".join(lines) + "\n")
         size = 0
 
         def watch() -> None:
@@ -204,12 +217,15 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             until_apart(trajectory, options.within_A), options.distances, options.energy_window_eV
         )
 
-    def input_lines(self, start: Atoms, pair: Sequence[str], run: Plan, seed: int) -> list[str]:
-        """The LAMMPS input."""
+    def input_lines(
+        self, start: Atoms, pair: Sequence[str], run: Plan, seed: int, learned: Collection[str] = ()
+    ) -> list[str]:
+        """The LAMMPS input; `learned` names the files from which biases go on."""
         bias = Drives(
             biased=bool(self.bias(start)),
             at_rest=bool(self.bias(start, at_rest=True)),
             plumed=bool(self.options.plumed),
+            goes_on=COLVARS_STATE in learned,
         )
         return lammps_input(self.options, start, pair, run, bias, seed)
 
@@ -251,7 +267,11 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             steps=made,
             ended=ended,
             series=self._series(thermo, directory),
+            learned=self._learned(directory) if self.options.continue_bias else {},
         )
+
+    def _learned(self, directory: Path) -> dict[str, str]:
+        return colvars_learned(directory) | plumed_learned(input_lines(self.options.plumed), directory)
 
     def _ending(self, log: str, run: Plan, made: int) -> str | None:
         """How the run ended in one sentence; None where the log does not say."""

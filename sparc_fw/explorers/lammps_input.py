@@ -10,6 +10,7 @@ from ase import Atoms
 from pydantic import model_validator
 from typing_extensions import Self
 
+from sparc_fw.explorers.continued import COLVARS_BEFORE
 from sparc_fw.explorers.md import RELAX_STEPS, RELAXED, MDOptions, Plan, engine_seeds
 
 INPUT = "in.lammps"
@@ -63,11 +64,14 @@ class Drives:
         Whether COLVARS has something to do in the run, and while it equilibrates.
     plumed : bool
         Whether fix plumed acts in the run.
+    goes_on : bool
+        Whether COLVARS begins with the state of an earlier run.
     """
 
     biased: bool
     at_rest: bool
     plumed: bool
+    goes_on: bool = False
 
 
 def lammps_input(
@@ -79,7 +83,8 @@ def lammps_input(
     turning = "no" if periodic else "yes"
     # A minimization counts its iterations as steps, which are no time.
     relax = ["min_modify norm max", f"minimize 0.0 {RELAXED!r} {RELAX_STEPS} {10 * RELAX_STEPS}", "reset_timestep 0"]
-    bias = [f"fix bias all colvars {COLVARS} output bias seed {bias_seed}"] if drives.biased else []
+    before = f" input {COLVARS_BEFORE}" if drives.goes_on else ""
+    bias = [f"fix bias all colvars {COLVARS}{before} output bias seed {bias_seed}"] if drives.biased else []
     plumed = [f"fix plumed all plumed plumedfile {PLUMED} outfile plumed.log"] if drives.plumed else []
     return [
         "units metal",

@@ -9,7 +9,7 @@ from ase import Atoms
 from pydantic import Field, model_validator
 
 from sparc_fw.explorers.base import Replica, TimedOptions, by_place
-from sparc_fw.explorers.bias import Bias, Steered, Umbrella, held, pulling_ps
+from sparc_fw.explorers.bias import AdaptiveForce, Bias, Metadynamics, Steered, Umbrella, held, pulling_ps
 from sparc_fw.explorers.endings import Disagreement, DistanceBound
 from sparc_fw.explorers.ends import check_same_atoms
 from sparc_fw.explorers.variables import UNITS, away, value_of
@@ -44,6 +44,10 @@ class MDOptions(TimedOptions):
     """A sphere that holds all atoms together, so that fragments meet again; where unset, none."""
     bias: list[Bias] = []
     """What drives collective variables: metadynamics, umbrella, steered, walls, abf; any number of them together."""
+    continue_bias: bool = False
+    """Whether what a replica's bias learned in the iteration before (hills of metadynamics, mean forces of abf, what
+    PLUMED's own text writes to files) acts from the beginning; otherwise every run begins with none. A run that was cut
+    off in LAMMPS leaves nothing."""
     windows: Windows | None = None
     """Windows of umbrella sampling: every run of an iteration is one of them, and the report has the free energy that
     they give together; where unset, all runs have the same bias."""
@@ -88,6 +92,31 @@ class MDOptions(TimedOptions):
                     "share it; another explorer beside this one can have another"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _bias_can_go_on(self) -> MDOptions:
+        if not self.continue_bias:
+            return self
+        if any(isinstance(bias, Steered) for bias in self.bias):
+            raise ValueError("continue_bias: found a steered bias, which begins anew in every run; expected none")
+        texts = (getattr(self, f"{engine}{end}", None) for engine in ("plumed", "colvars") for end in ("", "_file"))
+        if not any(isinstance(bias, Metadynamics | AdaptiveForce) for bias in self.bias) and not any(texts):
+            raise ValueError(
+                "continue_bias: found no bias that learns, expected one of kind metadynamics or abf, or text of PLUMED "
+                "or COLVARS"
+            )
+        changed = [number for number, changes in self.schedule.items() if "bias" in changes]
+        if changed:
+            raise ValueError(
+                f"schedule[{changed[0]}]: found 'bias' beside continue_bias, expected the same bias in all iterations: "
+                "what one learned does not fit another"
+            )
+        return self
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a replica's bias begins with what it learned in the iteration before."""
+        return self.continue_bias
 
     @property
     def runs(self) -> int:

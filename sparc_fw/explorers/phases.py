@@ -5,7 +5,8 @@ A. Pacini, M. Ferrario and M. C. Righi, J. Chem. Theory Comput. 21 (2025) 7102.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +19,8 @@ from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.grips import AXES, layers
 from sparc_fw.explorers.phase_options import PhasesOptions
 from sparc_fw.explorers.phase_run import PhaseRun
-from sparc_fw.explorers.run_options import NPT, GripRun, Load, Relax, Shear, Strain
+from sparc_fw.explorers.run_options import NPT, GripRun, Load, Relax, Shear, Strain, TimedRun
+from sparc_fw.explorers.timestep import timestep_warning
 from sparc_fw.geometry.construct import Stock, construct
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.overlap import describe_overlap
@@ -50,17 +52,38 @@ class PhasesExplorer(Explorer[PhasesOptions]):
             Names the phase whose geometry cannot be built, has overlapping atoms, or does not fit its runs or the
             driver.
         """
+        for number, atoms in enumerate(self._built(structure, files)):
+            with self._named(number):
+                self._check_runs(number, atoms)
+                if self.options.driver is not None and self.options.driven(number, 0):
+                    atoms.info = frame_info(structure)
+                    check_driver(self.options.driver, self.settings, atoms, "driver")
+
+    def warnings(self, structure: Atoms, files: Files) -> list[str]:
+        """Time steps that are too long for the lightest atom of the phase's geometry."""
+        return [
+            f"phase {phase.name!r}: run[{place}] ({run.kind}): timestep_fs: {sentence}"
+            for phase, atoms in zip(self.options.phases, self._built(structure, files), strict=True)
+            for place, run in enumerate(phase.run)
+            if isinstance(run, TimedRun) and (sentence := timestep_warning(run.timestep_fs, atoms.numbers))
+        ]
+
+    def _built(self, structure: Atoms, files: Files) -> Iterator[Atoms]:
+        """The geometry of every phase, with that of an earlier phase in place of its end."""
         ends: dict[str, Atoms] = {}
         stock = Stock(structure, files, self.settings.packmol_command, ends)
         for number, phase in enumerate(self.options.phases):
-            try:
+            with self._named(number):
                 ends[phase.name] = self._build(number, stock, 1)
-                self._check_runs(number, ends[phase.name])
-                if self.options.driver is not None and self.options.driven(number, 0):
-                    ends[phase.name].info = frame_info(structure)
-                    check_driver(self.options.driver, self.settings, ends[phase.name], "driver")
-            except InputError as error:
-                raise type(error)(f"phase {phase.name!r}: {error}") from error
+            yield ends[phase.name]
+
+    @contextmanager
+    def _named(self, number: int) -> Iterator[None]:
+        """Put the phase in front of what is wrong with it."""
+        try:
+            yield
+        except InputError as error:
+            raise type(error)(f"phase {self.options.phases[number].name!r}: {error}") from error
 
     def explore(self, replica: Replica) -> list[Trajectory]:
         """Run one replica; gives a trajectory for each phase, in their order.

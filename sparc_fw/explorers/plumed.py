@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -172,8 +172,12 @@ def read_fields(path: Path) -> dict[str, np.ndarray]:
     return {name: columns[:, k] for k, name in enumerate(names)}
 
 
+def output_files(lines: Sequence[str]) -> list[str]:
+    """The names of all output files, each once."""
+    return list(dict.fromkeys(name for line in lines for found in _FILE.findall(line) for name in found.split(",")))
+
+
 def written_files(lines: list[str], directory: Path) -> dict[str, dict[str, np.ndarray]]:
     """The columns of every output file that the input names and PLUMED wrote, by file name (COLVAR, HILLS, …)."""
-    names = [name for line in lines for found in _FILE.findall(line) for name in found.split(",")]
-    tables = {name: read_fields(directory / name) for name in dict.fromkeys(names) if (directory / name).exists()}
+    tables = {name: read_fields(directory / name) for name in output_files(lines) if (directory / name).exists()}
     return {name: table for name, table in tables.items() if table}

@@ -108,6 +108,7 @@ class ExploreTask(CampaignTask):
                 progress=self.progress_reporter("explore", replica),
                 files=self.store.campaign_files(self.campaign_id),
                 earlier=self._earlier(replica) if options.looks_back else {},
+                learned=self._learned(replica) if options.goes_on else {},
                 teacher=teacher,
             )
         )
@@ -134,6 +135,11 @@ class ExploreTask(CampaignTask):
         if known is None:
             return {}
         return {trajectory.name: trajectory.end for trajectory in known.trajectories if trajectory.end is not None}
+
+    def _learned(self, replica: int) -> dict[str, str]:
+        """What the bias of this replica's run learned in the iteration before."""
+        known = self.store.exploration(self.campaign_id, self.iteration - 1, replica)
+        return {} if known is None else known.trajectories[-1].learned
 
     def _start(self, options: ExplorerOptions, seed: int) -> Atoms:
         """The frame that this replica begins from, as `ExplorerOptions.starts` says."""

@@ -79,6 +79,10 @@ def make_label(
     info = {**stated.pop("info", {}), **frame_info(frame)}
     plain = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
     fields = {name: stated[name] for name in PROVENANCE_FIELDS if name in stated}
+    numbers = (energy, forces, stress if plain.pbc.any() else None)
+    if "key" in fields and not np.allclose(stated.get("numbers", np.nan), _fingerprint(*numbers), rtol=1e-9, atol=1e-5):
+        # Somebody computed the frame anew, or edited it: it is no longer the label of that key.
+        fields["key"] = ""
     origin: dict[str, Any] = {"code": code, "version": version, "attempts": 0, **fields}
     return Label(
         frame=plain,
@@ -93,7 +97,21 @@ def make_label(
 def provenance_of(label: Label) -> dict[str, Any]:
     """Where a label's numbers come from, as JSON-able values; `make_label` takes it back."""
     stated = {name: getattr(label, name) for name in PROVENANCE_FIELDS}
-    return {**stated, "info": {key: label.frame.info[key] for key in INFO_KEYS if key in label.frame.info}}
+    return {
+        **stated,
+        "numbers": _fingerprint(label.energy, label.forces, label.stress),
+        "info": {key: label.frame.info[key] for key in INFO_KEYS if key in label.frame.info},
+    }
+
+
+def _fingerprint(energy: Any, forces: Any, stress: Any) -> list[float]:
+    """A few numbers that change with energy (eV), forces (eV/Å) and stress (eV/Å^3), but not with their last digits."""
+    found = []
+    for values in (energy, forces, stress):
+        row = np.zeros(0) if values is None else np.ravel(np.asarray(values, dtype=float))
+        # Weights that no two places share, so that exchanged rows show, too.
+        found.append(float(row @ np.cos(np.arange(1, len(row) + 1))))
+    return found
 
 
 def provenance_text(label: Label) -> str:

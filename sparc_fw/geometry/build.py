@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from sparc_fw.campaign import Campaign, System
-from sparc_fw.documents import FROM_FILE, Label, frame_hash, json_hash
+from sparc_fw.documents import FROM_FILE, Label, file_key
 from sparc_fw.errors import InputError
 from sparc_fw.geometry.displacements import displaced_frames, mode_frames, rattled_frames
 from sparc_fw.geometry.dynamics import dynamics_frames
@@ -213,14 +213,14 @@ def _label(path: str, number: int, found: Atoms, system: System) -> Label:
         )
     frame = _named(found, system)
     stress = np.asarray(results["stress"], dtype=float) if "stress" in results and frame.pbc.any() else None
+    energy, forces = float(results["energy"]), np.asarray(results["forces"], dtype=float)
     return Label(
         frame=frame,
         status="ok",
-        energy=float(results["energy"]),
-        forces=np.asarray(results["forces"], dtype=float),
+        energy=energy,
+        forces=forces,
         stress=stress,
         code=FROM_FILE,
         attempts=0,
-        # Not the labeler's key: what a file says must never pass for what a labeler computed.
-        key=json_hash([frame_hash(frame), FROM_FILE, float(results["energy"]), np.asarray(results["forces"]).tolist()]),
+        key=file_key(frame, energy, forces),
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,36 @@ def test_check_shows_what_drives_an_explorer() -> None:
     assert {"hillWeight 0.1", "upperWalls 5.0", "newHillFrequency 50"} <= set(found["dissociation"].splitlines())
     shown = CliRunner().invoke(app, ["check", str(demo)]).stdout
     assert f"What drives dissociation, as its engine reads it:\n{found['dissociation']}\n" in shown
+
+
+def test_check_warns_of_steps_too_long_for_hydrogen(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parents[2] / "fw_templates" / "campaigns" / "nh3bh3.xyz", tmp_path)
+    phase = {"name": "warm", "run": [{"kind": "nvt", "temperature_K": 300.0, "duration_ps": 0.1, "timestep_fs": 3.0}]}
+    campaign = {
+        "name": "steps",
+        "systems": [{"name": "nh3bh3", "structure": "nh3bh3.xyz"}],
+        "start": [{"kind": "displacements", "amplitude_A": 0.05, "frames": 5}],
+        "labeler": {"kind": "xtb"},
+        "potential": {"kind": "deepmd"},
+        "selector": {"kind": "trust_window"},
+        "explorer": [
+            {"kind": "ase_md", "timestep_fs": 1.0, "schedule": {"2": {"timestep_fs": 2.0}}},
+            {"kind": "phases", "phases": [phase]},
+        ],
+    }
+    file = tmp_path / "steps.yaml"
+    file.write_text(yaml.safe_dump(campaign))
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 0
+    found = [line for line in result.stderr.splitlines() if line.startswith("warning")]
+    told = "fs, but the lightest atom, H, may vibrate within 8.1 fs: expected at most 1.0 fs, an eighth of that"
+    assert found == [
+        f"warning: explorer[0].schedule[2]: system 'nh3bh3': timestep_fs: found 2 {told}",
+        f"warning: explorer[1]: system 'nh3bh3': phase 'warm': run[0] (nvt): timestep_fs: found 3 {told}",
+    ]
+    assert json.loads(CliRunner().invoke(app, ["check", str(file), "--json"]).stdout)["warnings"] == [
+        line.removeprefix("warning: ") for line in found
+    ]
 
 
 def test_settings_tell_value_and_origin_but_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
