@@ -82,7 +82,7 @@ def import_labels(
     brought = {labeler.key(label.frame): label for label in own if label.code == FROM_FILE}
     known = brought | store.labels_by_key(label.key for _, label in judged.taken)
     _refuse_conflicts(judged, known)
-    _refuse_other_references(judged, _typical_energies(own))
+    _refuse_other_references(judged, typical_energies(own))
     judged.taken = [(reading, _kept_apart(label, known.get(label.key))) for reading, label in judged.taken]
     known = store.labels_by_key(label.key for _, label in judged.taken)
     outcome = ImportOutcome({str(path): report for path, report in judged.files.items()})
@@ -180,7 +180,7 @@ def _own_labels(store: Store, campaign_id: str) -> list[Label]:
     return list(store.labels_by_key(keys).values())
 
 
-def _typical_energies(labels: Sequence[Label]) -> dict[str, float]:
+def typical_energies(labels: Sequence[Label]) -> dict[str, float]:
     """Median energy of the good ones by composition, eV/atom."""
     found = defaultdict(list)
     for label in labels:

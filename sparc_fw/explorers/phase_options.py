@@ -9,7 +9,8 @@ from typing_extensions import Self
 
 from sparc_fw.explorers.base import ExplorerOptions
 from sparc_fw.explorers.run_options import AnyRun
-from sparc_fw.geometry.recipes import EndRecipe, FileRecipe, Geometry, Recipe, StartRecipe
+from sparc_fw.geometry.recipes import EndRecipe, Geometry
+from sparc_fw.geometry.simple_recipes import FileRecipe, Recipe, StartRecipe
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.registry import ByKind
 from sparc_fw.section import Positive, Section

@@ -25,7 +25,8 @@ from sparc_fw.geometry.construct import Stock, construct
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.geometry.packing import missing_packmol
-from sparc_fw.geometry.recipes import PackmolRecipe, Recipe
+from sparc_fw.geometry.recipes import PackmolRecipe
+from sparc_fw.geometry.simple_recipes import Recipe
 from sparc_fw.labelers.driver import check_driver, driving_calculator, make_driver
 from sparc_fw.seeds import derive_seed
 from sparc_fw.trajectories import Trajectory

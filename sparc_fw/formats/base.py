@@ -13,11 +13,8 @@ import numpy as np
 from ase import Atoms
 
 from sparc_fw.documents import Label
-from sparc_fw.encoding import INFO_KEYS, frame_info
+from sparc_fw.encoding import frame_info
 from sparc_fw.records import PLAIN_LABEL_FIELDS
-
-PROVENANCE = "sparc_fw"
-"""Name under which our exports carry where a label's numbers come from."""
 
 _NUMBERS = ("status", "energy", "reason")
 PROVENANCE_FIELDS = ("key", *(name for name in PLAIN_LABEL_FIELDS if name not in _NUMBERS))
@@ -100,7 +97,7 @@ def provenance_of(label: Label) -> dict[str, Any]:
     return {
         **stated,
         "numbers": _fingerprint(label.energy, label.forces, label.stress),
-        "info": {key: label.frame.info[key] for key in INFO_KEYS if key in label.frame.info},
+        "info": frame_info(label.frame),
     }
 
 
