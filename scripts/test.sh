@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what the tests need, then runs ruff, mypy and pytest; arguments go to pytest (-m "not slow" for a quick look).
+# Whole campaigns of templates are listed as skipped: scripts/soak.sh runs them.
 # Codes that label (CP2K, Quantum ESPRESSO, MOPAC) and Packmol come from Debian where this user may install them; without
 # them their tests are listed as skipped. SPARC_FW_TEST_DATA names a folder of real data; tests that need it are listed as skipped where it is not set.
 set -euo pipefail

@@ -39,8 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "mongodb: FireWorks' own")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what is fast first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what is fast first, and whole campaigns that take minutes only where they are asked for."""
+    if "soak" not in config.option.markexpr:
+        takes_minutes = pytest.mark.skip(reason="runs a whole campaign, which takes minutes: bash scripts/soak.sh")
+        for item in items:
+            if item.get_closest_marker("soak") is not None:
+                item.add_marker(takes_minutes)
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 

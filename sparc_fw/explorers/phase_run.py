@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError
+from ase.calculators.calculator import Calculator, CalculatorError, PropertyNotImplementedError
 
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import StageFailed
@@ -98,7 +98,13 @@ class PhaseRun:
             if run is first and first is not None:
                 kelvin = first.kelvin(0)
                 self.atoms.calc = biased(self.calculator, lines, self.atoms, first.timestep_fs, kelvin)
-            reason = self._relax(run) if isinstance(run, Relax) else self._run(run)
+            try:
+                reason = self._relax(run) if isinstance(run, Relax) else self._run(run)
+            except (CalculatorError, RuntimeError) as error:
+                if isinstance(error, NotImplementedError):
+                    raise
+                # A driver's SCF that does not converge, or its program that refuses a frame.
+                reason = f"{type(error).__name__}: {error}"
             self.atoms.set_constraint()
             if reason is not None:
                 self.ended = f"{reason}, in run {number} ({run.kind}) after {self.now_fs:g} fs of the phase"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import bulk
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 from ase.calculators.emt import EMT
 from pydantic import ValidationError
 from test_ase_md import Counted
@@ -328,3 +329,47 @@ def test_lasting_shortens_all_phases() -> None:
     options = explorer({"name": "a", "run": [nvt(1.0)]}, {"name": "b", "run": [nvt(3.0)]}).options
     assert options.planned_ps(0) == 4.0
     assert [phase.planned_fs for phase in options.lasting(0.4).phases] == [100.0, 300.0]
+
+
+PAIR = Atoms("Ne2", [[0, 0, 0], [0, 0, 3.0]], info={"system": "ne2", "charge": 0, "spin": 0})
+NEON = {"kind": "potential", "calculator": "ase.calculators.lj:LennardJones", "arguments": {"epsilon": 0.01}}
+
+
+def test_a_driver_leads_the_first_iterations_of_the_phases_that_want_it(tmp_path: Path) -> None:
+    brief = {"run": [nvt(0.04)], "sampling": NONE}
+    phases = (
+        {"name": "led", "driver": NEON} | brief,
+        {"name": "longer", "driver": NEON, "driver_iterations": 2} | brief,
+    )
+    driven = explorer(*phases, {"name": "never"} | brief)
+    driven.check_geometries(PAIR, Files({}))
+    calls = []
+    for iteration in range(3):
+        committee = Counted(nan_from=10**9)
+        driven.explore(Replica(PAIR, Known(committee), [Path("none")], iteration, 0, 5, tmp_path, ignore_progress))
+        calls.append(committee.calls)
+    # Ten steps and one more; a phase that goes on with the same calculator knows the forces it begins with.
+    assert calls == [11, 22, 31]
+
+
+def test_a_driver_that_fails_ends_its_phase_and_says_why() -> None:
+    failing = NEON | {"calculator": "test_phases:Failing", "arguments": {}}
+    first, second = run(
+        {"name": "a", "run": [nvt(0.1)], "sampling": {"frames": 5}, "driver": failing},
+        {"name": "b", "geometry": {"kind": "start"}, "run": [nvt(0.02)], "sampling": NONE},
+        start=bulk("Cu", cubic=True),
+    )
+    assert re.match(r"CalculationFailed: no more, in run 0 \(nvt\) after 12 fs of the phase", first.ended)
+    assert second.ended == "completed"
+
+
+class Failing(EMT):
+    """Fails at its fifth frame."""
+
+    frames = 0
+
+    def calculate(self, *arguments: Any, **more: Any) -> None:
+        self.frames += 1
+        if self.frames == 5:
+            raise CalculationFailed("no more")
+        super().calculate(*arguments, **more)
