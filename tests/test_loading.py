@@ -110,7 +110,7 @@ BAD = {
     ),
     "schedule of no number": (
         set_at("explorer", "schedule")({1: {"timestep_fs": "fast"}}),
-        ["explorer: schedule[1]: timestep_fs: Input should be a valid number"],
+        ["explorer: schedule[1]: timestep_fs: found 'fast', expected a number"],
     ),
     "schedule that fits no structure": (
         set_at("explorer", "schedule")({2: {"confine": {"around": [8], "radius_A": 3.0}}}),
@@ -137,7 +137,7 @@ BAD = {
     ),
     "number for a structure": (
         set_at("systems", 0, "structure")(3),
-        ["systems[0].structure: found 3, expected text (The start structure"],
+        ["systems[0].structure: found 3, expected text or 'key: value' lines (The start structure"],
     ),
     "empty inline end of a path": (
         set_at("explorer")({"kind": "neb", "final": {"symbols": ["N"], "positions_A": []}}),
@@ -160,7 +160,7 @@ def test_bad_input_is_told(values: dict[str, Any], change: Change, told: list[st
 
 def test_missing_key_is_told(values: dict[str, Any]) -> None:
     del values["labeler"]
-    assert "labeler: the key is missing; expected The reference method" in refused(values)
+    assert "labeler: the key is missing; expected the reference method" in refused(values)
 
 
 def test_line_of_the_key_is_told(values: dict[str, Any]) -> None:

@@ -61,6 +61,7 @@ def report(
 ) -> None:
     """Write a campaign's report: Markdown and pictures; --json prints free energies and work profiles, too."""
     from sparc_fw.biased_runs import as_dicts
+    from sparc_fw.folders import make_folder
     from sparc_fw.report import write_report
     from sparc_fw.session import open_session
     from sparc_fw.settings import load_settings
@@ -69,7 +70,7 @@ def report(
     with open_session(load_settings()) as session:
         values = campaign_status(session.store, session.lpad, campaign)
         folder = to or Path(f"{campaign}-report")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "--to")
         files, biased = write_report(session.store, values, folder)
     if as_json:
         print_json({"files": files, "biased": list(as_dicts(biased))})
