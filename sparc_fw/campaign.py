@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from sparc_fw.documents import IMPORT, ON_THE_FLY, PICK
 from sparc_fw.explorers.base import ExplorerOptions
 from sparc_fw.geometry.inline import InlineStructure
 from sparc_fw.geometry.sources import DynamicsSource, FileSource, FrameSource, LabelledSource, Source, TestSet
@@ -190,9 +191,9 @@ class Campaign(Section):
             unknown = [name for name in explorer.systems or [] if name not in names]
             if unknown:
                 raise ValueError(f"explorer {explorer.title!r}: systems: found {unknown[0]!r}, expected of {names}")
-        for source in self.sources():
+        for key, source in self.sources_by_key().items():
             if source.system is not None and source.system not in names:
-                raise ValueError(f"system: found {source.system!r}, expected one of {names}")
+                raise ValueError(f"{key}.system: found {source.system!r}, expected one of {names}")
         return self
 
     @model_validator(mode="after")
@@ -234,12 +235,21 @@ class Campaign(Section):
 
     def sources(self) -> list[Source]:
         """Every frame source of the campaign, start and test."""
-        found: list[Source] = list(self.start)
+        return list(self.sources_by_key().values())
+
+    def sources_by_key(self) -> dict[str, Source]:
+        """The sources by their key in the file: ``start[0]``, ``test.frames[0]``, ``test.scan``."""
+        found: dict[str, Source] = {f"start[{index}]": source for index, source in enumerate(self.start)}
         if self.test is not None:
-            found += list(self.test.frames)
+            found |= {f"test.frames[{index}]": source for index, source in enumerate(self.test.frames)}
             if self.test.scan is not None:
-                found.append(self.test.scan)
+                found["test.scan"] = self.test.scan
         return found
+
+    def origins(self) -> set[str]:
+        """Where the frames that are trained on can come from: kinds of start frames, and what comes on the way."""
+        learned = {ON_THE_FLY} if any(options.most_labels for options in self.explorer) else set()
+        return {source.kind for source in self.start} | {PICK, IMPORT} | learned
 
     def driven_system(self) -> System | None:
         """The first system whose start dynamics the labeler drives: beginning needs what a label of it needs."""
@@ -261,10 +271,23 @@ class Campaign(Section):
 
     def paths(self) -> list[str]:
         """Every file that the campaign names, as written, each once."""
-        paths = [system.structure for system in self.systems if isinstance(system.structure, str)]
-        paths += [source.path for source in self.sources() if isinstance(source, FileSource | LabelledSource)]
-        paths += [path for explorer in self.explorer for path in explorer.paths]
-        return list(dict.fromkeys(paths))
+        return list(self.path_keys())
+
+    def path_keys(self) -> dict[str, str]:
+        """For every file that the campaign names, as written, the first key in the file that names it."""
+        named: list[tuple[str, str]] = []
+        for index, system in enumerate(self.systems):
+            if isinstance(system.structure, str):
+                named.append((system.structure, f"systems[{index}].structure"))
+        for key, source in self.sources_by_key().items():
+            if isinstance(source, FileSource | LabelledSource):
+                named.append((source.path, f"{key}.path"))
+        for key, options in self.explorers().items():
+            named += [(path, key) for path in options.paths]
+        keys: dict[str, str] = {}
+        for path, key in named:
+            keys.setdefault(path, key)
+        return keys
 
     def labelled_paths(self) -> list[str]:
         """Those of `paths` that hold labels, each once."""

@@ -46,7 +46,7 @@ def schema_at(place: Place, values: Any) -> Schema:
     whole = campaign_schema()
     schema, here = _chosen(whole, values, whole), values
     for step in place:
-        inside = (isinstance(here, dict) and step in here) or (isinstance(here, list) and isinstance(step, int))
+        inside = step in here if isinstance(here, dict) else isinstance(here, list) and step in range(len(here))
         here = here[step] if inside else None
         part = schema.get("items", {}) if isinstance(step, int) else schema.get("properties", {}).get(step, {})
         schema = _chosen(part, here, whole)

@@ -25,6 +25,10 @@ FROM_FILE = "file"
 """``code`` of a label that a campaign brought along."""
 
 
+PICK = "pick"
+"""``origin`` of frames that a selection chose, and their fate."""
+IMPORT = "import"
+"""``origin`` of frames that files brought while a campaign runs, and role of their frame sets."""
 ON_THE_FLY = "on_the_fly"
 """``origin`` of frames that were labelled while an exploration waited, and role of their frame sets."""
 

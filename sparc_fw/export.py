@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sparc_fw.dataset import training_labels
 from sparc_fw.errors import InputError
+from sparc_fw.folders import make_folder
 from sparc_fw.formats.writing import ENDINGS, write_labels
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.store import Store
@@ -42,16 +43,16 @@ def lay_models(store: Store, name: str, folder: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If nothing of that name has a model.
+        If nothing of that name has a model, or `folder` cannot be a folder.
     """
     single = store.models.find_one({"_id": name})
     if single is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "--to")
         return [_write_model(store, single, folder, f"member-{single['member']}")]
     record = store.campaign_record(name)
     size = record["campaign"]["committee"]
     members = _last_committee(store, name, size)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "--to")
     paths = [_write_model(store, model, folder, f"member-{model['member']}") for model in members]
     promoted = record.get("promoted")
     if promoted is not None:

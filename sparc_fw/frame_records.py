@@ -9,12 +9,9 @@ from collections.abc import Sequence
 from ase import Atoms
 from pymongo.collection import Collection
 
-from sparc_fw.documents import ON_THE_FLY, json_hash
+from sparc_fw.documents import IMPORT, ON_THE_FLY, json_hash
 from sparc_fw.encoding import pack_frames, unpack_frames
 from sparc_fw.mongo import Files, MongoDocument, insert_once, patient, place
-
-IMPORT = "import"
-"""Role of the frame sets that files brought."""
 
 TRAINED = ("train", ON_THE_FLY, IMPORT)
 """Roles of the frame sets that are trained on."""

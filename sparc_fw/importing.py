@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.formula import Formula
 
 from sparc_fw.campaign import Campaign, System
-from sparc_fw.documents import FROM_FILE, Label
+from sparc_fw.documents import FROM_FILE, IMPORT, Label
 from sparc_fw.errors import InputError
 from sparc_fw.formats.base import Reading
 from sparc_fw.formats.consistency import suspect_units
@@ -160,7 +160,7 @@ class Judge:
                 f"{system.charge} and {system.spin}",
             )
         info = {**frame.info, "system": system.name, **stated}
-        return Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc, info={"origin": "import"} | info)
+        return Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc, info={"origin": IMPORT} | info)
 
     def _system_of(self, frame: Atoms) -> System:
         if self.system is not None:

@@ -15,6 +15,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from sparc_fw.figures import save_figure
+from sparc_fw.folders import make_folder
 
 BINS = 60
 COLOURS = {"ok": "tab:blue", "import": "tab:green", "failed": "tab:red", "missing": "0.7"}
@@ -23,9 +24,9 @@ COLOURS = {"ok": "tab:blue", "import": "tab:green", "failed": "tab:red", "missin
 def draw_labels(rows: Sequence[LabelRow], title: str, folder: Path) -> list[Path]:
     """Draw distributions of energy and force, compositions, and counts by iteration; returns the files.
 
-    The first two are drawn only where a label has numbers.
+    The first two are drawn only where a label has numbers. Raises `InputError` where `folder` cannot be a folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "--plots")
     drawn = []
     good = [row for row in rows if row.energy_per_atom is not None]
     if good:

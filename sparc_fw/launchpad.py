@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 
 from sparc_fw.errors import InputError
 from sparc_fw.settings import Settings, find_file
+from sparc_fw.yaml_files import read_section
 
 # FireWorks prints the configuration files that it found; stdout belongs to --json.
 with redirect_stdout(sys.stderr):
@@ -65,7 +66,7 @@ def open_launchpad(settings: Settings) -> LaunchPad | None:
     if path is None:
         return None
     # FireWorks' own default is INFO, on stdout.
-    return _connect({"strm_lvl": "WARNING"} | _read(path), where=str(path))
+    return _connect({"strm_lvl": "WARNING"} | read_section(path, "LaunchPad file"), where=str(path))
 
 
 def launchpad_at(uri: str, database: str) -> LaunchPad:
@@ -110,20 +111,6 @@ def campaign_workflows(lpad: LaunchPad, campaign_id: str) -> Iterator[dict[str, 
     """The Workflows (chapters) of a campaign, oldest first."""
     ids = [fw["fw_id"] for fw in lpad.fireworks.find({"spec.campaign_id": campaign_id}, {"fw_id": 1})]
     yield from lpad.workflows.find({"nodes": {"$in": ids}}, {"nodes": 1, "fw_states": 1, "locked": 1}).sort("nodes", 1)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: the LaunchPad file cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the LaunchPad file is not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(
-            f"{path}: found {type(values).__name__}, expected 'key: value' lines as 'lpad init' writes them"
-        )
-    return values
 
 
 def _connect(arguments: dict[str, Any], where: str) -> LaunchPad:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,13 @@ import yaml
 from pydantic import ValidationError
 
 from sparc_fw.campaign import Campaign
-from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.errors import InputError, MissingDependency, named
 from sparc_fw.explorers.base import ExplorerOptions
 from sparc_fw.geometry.files import Files, read_structure
 from sparc_fw.geometry.sources import DynamicsSource, NormalModeSource
 from sparc_fw.registry import Group, backend_classes
 from sparc_fw.validation_message import explain
+from sparc_fw.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from sparc_fw.backend import Backend, Options
@@ -40,22 +40,6 @@ class LoadedCampaign:
     path: Path
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key that stands twice is an error: the first would be lost without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
-                raise InputError(
-                    f"{key.start_mark.name}, line {line}: the key {key.value!r} stands on line {seen[key.value]} "
-                    "already; expected every key once"
-                )
-            seen[str(key.value)] = line
-        return super().construct_mapping(node, deep)
-
-
 def load_campaign(path: Path, changes: dict[str, Any] | None = None) -> LoadedCampaign:
     """Read a campaign file and every file that it names.
 
@@ -70,30 +54,14 @@ def load_campaign(path: Path, changes: dict[str, Any] | None = None) -> LoadedCa
     InputError
         Names file, line and key, what was found and what is expected.
     """
-    campaign = _with_texts(read_campaign(path, changes), path.absolute().parent)
-    return LoadedCampaign(campaign, _files(campaign, path.absolute().parent), path)
+    campaign = read_campaign(path, changes)
+    with named(str(path)):
+        return _with_files(campaign, path.absolute().parent, path)
 
 
 def read_campaign(path: Path, changes: dict[str, Any] | None = None) -> Campaign:
     """Read a campaign file alone; raises as `load_campaign` does."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: the campaign file cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: found bytes that are not UTF-8 text, expected a YAML campaign file") from error
-    loader = _Loader(text)
-    loader.name = str(path)
-    try:
-        node = loader.get_single_node()
-        values = loader.construct_document(node) if node is not None else None
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
-        raise InputError(f"{path}{line}: not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from error
-    finally:
-        loader.dispose()
+    values, node = read_yaml(path, "campaign file")
     if isinstance(values, dict):
         values |= changes or {}
     return validate_campaign(values, str(path), node)
@@ -101,12 +69,16 @@ def read_campaign(path: Path, changes: dict[str, Any] | None = None) -> Campaign
 
 def parse_campaign(values: Any, folder: Path) -> LoadedCampaign:
     """Make a campaign of plain values, paths relative to `folder`; raises as `load_campaign` does."""
-    campaign = _with_texts(validate_campaign(values, "campaign"), folder)
-    return LoadedCampaign(campaign, _files(campaign, folder), folder)
+    campaign = validate_campaign(values, "campaign")
+    with named("campaign"):
+        return _with_files(campaign, folder, folder)
 
 
-def _files(campaign: Campaign, folder: Path) -> Files:
-    return Files.read(campaign.paths(), folder, campaign.labelled_paths())
+def _with_files(campaign: Campaign, folder: Path, path: Path) -> LoadedCampaign:
+    """Read all files that a campaign names, relative to `folder`."""
+    campaign = _with_texts(campaign, folder)
+    files = Files.read(campaign.paths(), folder, campaign.labelled_paths(), campaign.path_keys())
+    return LoadedCampaign(campaign, files, path)
 
 
 def _with_texts(campaign: Campaign, folder: Path) -> Campaign:
@@ -149,7 +121,7 @@ def _filled(options: Options, section: str, folder: Path) -> Options:
     for key in type(options).structure_keys:
         name = getattr(options, key)
         if isinstance(name, str):
-            with _named(f"{section}.{key}"):
+            with named(f"{section}.{key}"):
                 options = options.model_copy(update={key: read_structure(name, folder)})
     return options
 
@@ -191,7 +163,7 @@ def check_campaign(loaded: LoadedCampaign, settings: Settings) -> None:
     """
     from sparc_fw.geometry.source_checks import check_sources
 
-    with _named(str(loaded.path)):
+    with named(str(loaded.path)):
         _check_backends(loaded.campaign, settings)
         labeler: Any = _backend("labeler", loaded.campaign.labeler, settings)
         check_sources(loaded.campaign, loaded.files, labeler)
@@ -210,9 +182,9 @@ def _check_backends(campaign: Campaign, settings: Settings) -> None:
     }
     for key, explorer in _scheduled(campaign):
         backends[key] = ("explorer", explorer)
-    for source in campaign.sources():
+    for key, source in campaign.sources_by_key().items():
         if isinstance(source, DynamicsSource | NormalModeSource) and source.driver is not None:
-            backends[f"driver of the {source.kind} frames"] = ("labeler", source.driver)
+            backends[f"{key}.driver"] = ("labeler", source.driver)
     for name, (group, options) in backends.items():
         missing = _backend(group, options, settings).missing()
         if missing:
@@ -231,17 +203,17 @@ def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
     from sparc_fw.geometry.build import structure_of
 
     potential: Any = _backend("potential", loaded.campaign.potential, settings)
-    if hasattr(potential, "check"):
-        with _named("potential"):
-            potential.check()
+    # Their messages begin with the key themselves.
+    potential.check()
+    potential.check_origins(loaded.campaign.origins())
     for key, options in _scheduled(loaded.campaign):
         if options.most_labels:
-            with _named(key):
+            with named(key):
                 potential.check_refit()
         explorer: Any = _backend("explorer", options, settings)
         for system in loaded.campaign.systems:
             if options.explores(system.name):
-                with _named(f"{key}: system {system.name!r}"):
+                with named(f"{key}: system {system.name!r}"):
                     structure = structure_of(loaded.campaign, loaded.files, system.name)
                     explorer.check(structure)
                     explorer.check_geometries(structure, loaded.files)
@@ -278,12 +250,3 @@ def campaign_warnings(loaded: LoadedCampaign, settings: Settings) -> list[str]:
             if options.explores(system):
                 told += [f"{key}: system {system!r}: {x}" for x in explorer.warnings(structure, loaded.files)]
     return list(dict.fromkeys(told))
-
-
-@contextmanager
-def _named(where: str) -> Iterator[None]:
-    """Put the key or file in front of what a backend has to say about it."""
-    try:
-        yield
-    except InputError as error:
-        raise type(error)(f"{where}: {error}") from error

@@ -10,11 +10,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sparc_fw.errors import InputError
+from sparc_fw.folders import in_the_way
+from sparc_fw.plain_words import first_finding
+from sparc_fw.yaml_files import read_section
 
 FILE_NAME = "sparc_fw.yaml"
 PREFIX = "SPARC_FW_"
@@ -36,15 +39,18 @@ class _FileSource(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         path = find_file(FILE_NAME)
-        if path is None:
-            return {}
+        return {} if path is None else read_section(path, "settings file")
+
+
+class _EnvironmentSource(EnvSettingsSource):
+    """Values of the environment; those of several keys are JSON."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
-            values = yaml.safe_load(path.read_text()) or {}
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not valid YAML: {error}") from error
-        if not isinstance(values, dict):
-            raise InputError(f"{path}: found {type(values).__name__}, expected 'key: value' lines")
-        return values
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError as error:
+            variable = PREFIX + field_name.upper()
+            raise InputError(f"{variable}: found {value!r}, expected JSON ({error})") from error
 
 
 class Settings(BaseSettings):
@@ -108,6 +114,14 @@ class Settings(BaseSettings):
         # Tasks run in their launch folders.
         return None if path is None else path.expanduser().absolute()
 
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _is_folder(cls, path: Path) -> Path:
+        blocking = in_the_way(path.expanduser())
+        if blocking is not None:
+            raise ValueError(f"found {blocking}, which is no folder; expected a folder, or a new name for one")
+        return path
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -118,7 +132,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the file behind the environment."""
-        return init_settings, env_settings, _FileSource(settings_cls)
+        return init_settings, _EnvironmentSource(settings_cls), _FileSource(settings_cls)
 
 
 def load_settings() -> Settings:
@@ -137,16 +151,15 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problem = error.errors()[0]
-        name = str(problem["loc"][0])
+        name = str(error.errors()[0]["loc"][0])
         where = PREFIX + name.upper() if PREFIX + name.upper() in os.environ else str(find_file(FILE_NAME))
-        raise InputError(f"{where}: {name}: found {problem['input']!r}: {problem['msg']}") from error
+        raise InputError(f"{where}: {first_finding(error, Settings.model_fields)}") from error
 
 
 def origins(settings: Settings) -> dict[str, tuple[Any, str]]:
     """Each setting's value and where it came from."""
     path = find_file(FILE_NAME)
-    in_file = (yaml.safe_load(path.read_text()) or {}) if path else {}
+    in_file = read_section(path, "settings file") if path else {}
     result: dict[str, tuple[Any, str]] = {}
     for name in Settings.model_fields:
         if PREFIX + name.upper() in os.environ:

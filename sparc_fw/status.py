@@ -8,8 +8,8 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from sparc_fw.documents import ON_THE_FLY
-from sparc_fw.frame_records import IMPORT, on_the_way
+from sparc_fw.documents import IMPORT, ON_THE_FLY
+from sparc_fw.frame_records import on_the_way
 from sparc_fw.label_facts import LabelFacts, Tally
 from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.mongo import MongoDocument

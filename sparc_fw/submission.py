@@ -15,10 +15,13 @@ from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.loading import LoadedCampaign
 from sparc_fw.relabeling import check_relabeling
 from sparc_fw.store import Store
+from sparc_fw.unregistered import CARRIES, require_free_name
 from sparc_fw.workflow import build_campaign
 
 LOCK_SECONDS = 10.0
 """A lock that outlives this is what a killed process left; FireWorks holds it for milliseconds."""
+PAUSABLE = ["WAITING", "READY", "RESERVED"]
+"""States of Fireworks that FireWorks pauses."""
 
 
 def submit(store: Store, lpad: LaunchPad, loaded: LoadedCampaign, relabels: str | None = None) -> str:
@@ -32,10 +35,11 @@ def submit(store: Store, lpad: LaunchPad, loaded: LoadedCampaign, relabels: str 
     Raises
     ------
     CampaignExists
-        If the name is taken.
+        If the name is taken, in the store or by a Workflow that has not begun.
     InputError
         If the frames to take over do not fit the new campaign.
     """
+    require_free_name(store, lpad, loaded.campaign.name)
     if relabels is not None:
         check_relabeling(store, loaded.campaign, relabels)
     store.add_campaign(loaded.campaign, loaded.files, relabels=relabels)
@@ -45,10 +49,16 @@ def submit(store: Store, lpad: LaunchPad, loaded: LoadedCampaign, relabels: str 
 
 def ensure_workflow(lpad: LaunchPad, campaign: Campaign) -> None:
     """Add the campaign's first Workflow unless it is there: a kill may have come between registering and adding."""
-    start = {"spec.campaign_id": campaign.name, "spec.stage": {"$in": ["start", "publish"]}, "spec.iteration": 0}
-    ids = [firework["fw_id"] for firework in lpad.fireworks.find(start, {"fw_id": 1})]
-    if lpad.workflows.find_one({"nodes": {"$in": ids}}, {"_id": 1}) is None:
-        lpad.fireworks.delete_many({"fw_id": {"$in": ids}})
+    # Not what `lpad add` put there: that registers a campaign of its own, or is refused when it tries.
+    ours = {"spec.campaign_id": campaign.name, "spec.iteration": 0} | {key: {"$exists": False} for key in CARRIES}
+    parts = {"start": set[int](), "publish": set[int]()}
+    for firework in lpad.fireworks.find(ours | {"spec.stage": {"$in": list(parts)}}, {"fw_id": 1, "spec.stage": 1}):
+        parts[firework["spec"]["stage"]].add(firework["fw_id"])
+    if lpad.workflows.find_one({"nodes": {"$in": list(parts["start"])}}, {"_id": 1}) is None:
+        ids = parts["start"] | parts["publish"]
+        for workflow in lpad.workflows.find({"nodes": {"$in": list(ids)}}, {"nodes": 1}):
+            ids -= set(workflow["nodes"])
+        lpad.fireworks.delete_many({"fw_id": {"$in": list(ids)}})
         lpad.add_wf(build_campaign(campaign))
 
 
@@ -78,15 +88,29 @@ def _stays_locked(lpad: LaunchPad, node: int) -> bool:
     return True
 
 
-def pause(store: Store, lpad: LaunchPad, campaign_id: str) -> None:
-    """Let running Fireworks finish and start no more.
+def pause(store: Store, lpad: LaunchPad, campaign_id: str) -> bool:
+    """Let running Fireworks finish and start no more; False where it is so already.
 
     Raises
     ------
     InputError
         If the campaign has ended.
     """
-    _hold_back(store, lpad, campaign_id, "paused", lpad.pause_wf)
+    waiting = {"spec.campaign_id": campaign_id, "state": {"$in": PAUSABLE}}
+    # A kill may have come between the state and the Fireworks.
+    if store.campaign_record(campaign_id)["state"] == "paused" and lpad.fireworks.find_one(waiting, {"_id": 1}) is None:
+        return False
+    _hold_back(store, lpad, campaign_id, "paused", partial(_pause_fireworks, lpad))
+    return True
+
+
+def _pause_fireworks(lpad: LaunchPad, node: int) -> None:
+    """Pause what can be paused of a Workflow; FireWorks' own way calls it an error where something runs."""
+    workflow = lpad.workflows.find_one({"nodes": node}, {"nodes": 1})
+    for firework in lpad.fireworks.find(
+        {"fw_id": {"$in": workflow["nodes"]}, "state": {"$in": PAUSABLE}}, {"fw_id": 1}
+    ):
+        lpad.pause_fw(firework["fw_id"])
 
 
 def resume(store: Store, lpad: LaunchPad, campaign_id: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +10,13 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sparc_fw.campaign_schema import Place, known_keys, meaning
+from sparc_fw.plain_words import expectation, nearest, short, unknown_key
+
+OTHERS = ("missing", "value_error", "union_tag_invalid", "union_tag_not_found", "extra_forbidden")
+"""Findings that are told in words of their own."""
 
 FIRST = ("extra_forbidden", "union_tag_invalid", "union_tag_not_found")
 """What explains the other errors: a misspelt key is also a missing one."""
-
-PLAIN = {
-    "a valid dictionary": "'key: value' lines",
-    "a valid integer": "a whole number",
-    "a valid string": "text",
-    "a valid boolean": "true or false",
-    "a valid ": "a ",
-}
-"""Pydantic's words for types, and those of somebody who writes YAML."""
 
 
 def explain(error: ValidationError, values: dict[str, Any], where: str, node: yaml.Node | None) -> str:
@@ -37,12 +31,16 @@ def explain(error: ValidationError, values: dict[str, Any], where: str, node: ya
     node : yaml.Node or None
         The YAML that the values were made of, for line numbers.
     """
-    details = min(error.errors(include_url=False), key=lambda each: (each["type"] not in FIRST, _not_meant(each)))
+    found = error.errors(include_url=False)
+    details = min(found, key=lambda each: (each["type"] not in FIRST, _not_meant(each)))
     place = _place(details["loc"], values)
+    # One of several types may stand at many a key: what each of them expects.
+    choices = [each for each in found if each["type"] not in OTHERS and _place(each["loc"], values) == place]
     line = _line(place, node)
     at = where if line is None else f"{where}, line {line}"
     key = _dotted(place)
-    return f"{at}: {key}: {_finding(details, place, values)}" if key else f"{at}: {_finding(details, place, values)}"
+    told = _finding(details, choices, place, values)
+    return f"{at}: {key}: {told}" if key else f"{at}: {told}"
 
 
 def _not_meant(details: ErrorDetails) -> bool:
@@ -50,26 +48,27 @@ def _not_meant(details: ErrorDetails) -> bool:
     return details["type"] == "string_type" and isinstance(details["input"], dict)
 
 
-def _finding(details: ErrorDetails, place: Place, values: dict[str, Any]) -> str:
+def _finding(details: ErrorDetails, choices: list[ErrorDetails], place: Place, values: dict[str, Any]) -> str:
     kind, message = details["type"], details["msg"]
+    described = meaning(place, values)
+    if details["loc"][-1:] == ("[key]",):
+        return f"found the key {details['input']!r}, expected {expectation(details)}"
     if kind == "extra_forbidden":
-        return _unknown_key(str(place[-1]), known_keys(place[:-1], values))
+        return unknown_key(str(place[-1]), known_keys(place[:-1], values))
     if kind == "missing":
-        return f"the key is missing; expected {meaning(place, values)}"
+        what = "entry" if isinstance(place[-1], int) else "key"
+        return f"the {what} is missing; expected {_within_a_sentence(described)}"
     if kind == "union_tag_invalid":
         context = details["ctx"]
         known = [name.strip(" '") for name in context["expected_tags"].split(",")]
         found = str(context["tag"])
-        return f"kind: found {found!r}, expected one of {', '.join(known)}{_nearest(found, known)}"
+        return f"kind: found {found!r}, expected one of {', '.join(known)}{nearest(found, known)}"
     if kind == "union_tag_not_found":
-        return f"found {_short(details['input'])}, expected 'key: value' lines, among them 'kind'"
+        return f"found {short(details['input'])}, expected 'key: value' lines, among them 'kind'"
     if kind == "value_error":
         return message.removeprefix("Value error, ")
-    expected = message.removeprefix("Input should be ").split(", unable to")[0].split(" or instance of")[0]
-    for theirs, ours in PLAIN.items():
-        expected = expected.replace(theirs, ours)
-    described = meaning(place, values)
-    return f"found {_short(details['input'])}, expected {expected}" + (f" ({described})" if described else "")
+    expected = " or ".join(dict.fromkeys(expectation(each) for each in [details, *choices]))
+    return f"found {short(details['input'])}, expected {expected}" + (f" ({described})" if described else "")
 
 
 def _place(location: Sequence[str | int], values: Any) -> Place:
@@ -84,22 +83,22 @@ def _place(location: Sequence[str | int], values: Any) -> Place:
         if of_kind and not kind_passed:
             kind_passed = True
             continue
-        if isinstance(here, dict) and isinstance(step, int):
+        if isinstance(step, int) and not isinstance(here, list):
             continue  # one entry that stands without the list around it
         if isinstance(step, str) and _is_type(step, here):
             continue
         place.append(step)
-        inside = (isinstance(here, dict) and step in here) or (isinstance(here, list) and isinstance(step, int))
+        inside = step in here if isinstance(here, dict) else isinstance(step, int) and step < len(here)
         here = here[step] if inside else None
         kind_passed = False
     return tuple(place)
 
 
 def _is_type(step: str, here: Any) -> bool:
-    """Whether a step is no key but the type that pydantic tried: of a text, or of keys in its place."""
-    if isinstance(here, dict):
-        return step not in here and (step[:1].isupper() or step.startswith("function-"))
-    return step == "str" or step[:1].isupper()
+    """Whether a step is no key but the type that pydantic tried, or its word for the key of a dictionary."""
+    if not isinstance(here, dict) or step == "[key]":
+        return True
+    return step not in here and (step[:1].isupper() or "[" in step)
 
 
 def _line(place: Place, node: yaml.Node | None) -> int | None:
@@ -111,7 +110,7 @@ def _line(place: Place, node: yaml.Node | None) -> int | None:
             if found is None:
                 return line
             line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
             node = node.value[step]
             line = node.start_mark.line + 1
     return line
@@ -121,15 +120,7 @@ def _dotted(place: Place) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
 
 
-def _unknown_key(key: str, known: list[str]) -> str:
-    return f"no such key{_nearest(key, known)}; the keys here are {', '.join(known)}"
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _within_a_sentence(described: str) -> str:
+    """A description as it goes on after a few words; DeePMD-kit and PLUMED stay as they are."""
+    first = described.partition(" ")[0]
+    return described if first[1:] != first[1:].lower() else described[:1].lower() + described[1:]

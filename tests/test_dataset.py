@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 
 from sparc_fw.campaign import Campaign, Labeling
 from sparc_fw.dataset import dataset, surface, training_labels
-from sparc_fw.documents import FROM_FILE, Dataset, Label
+from sparc_fw.documents import FROM_FILE, IMPORT, Dataset, Label
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.train import TrainTask
-from sparc_fw.frame_records import IMPORT
 from sparc_fw.key_arrays import in_common, key_array
 from sparc_fw.label_arrays import LabelBlock, content_hash
 from sparc_fw.loading import LoadedCampaign

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from sparc_fw.cli import app
 from sparc_fw.errors import InputError, MissingDependency
-from sparc_fw.loading import check_campaign, load_campaign, parse_campaign
+from sparc_fw.loading import check_campaign, load_campaign, parse_campaign, read_campaign
+from sparc_fw.potentials.deepmd_input import DeepMDOptions
 from sparc_fw.settings import Settings, load_settings
 from sparc_fw.starter import CAMPAIGN, starter_structure
 
@@ -80,6 +81,38 @@ BAD = {
     "misspelt key of the labeler": (set_at("labeler", "bais")("sto-3g"), ["labeler.bais: no such key", "'basis'"]),
     "misspelt key of a source": (set_at("start", 0, "frist")(1.0), ["start[0].frist: no such key", "'first'"]),
     "misspelt key of a system": (set_at("systems", 0, "chrage")(1), ["systems[0].chrage", "'charge'"]),
+    "number as text": (set_at("budget", "labels")("300"), ["budget.labels: found '300', expected a whole number"]),
+    "text for a truth": (set_at("potential", "compress")("no"), ["found 'no', expected true or false"]),
+    "neither of two types": (
+        set_at("potential", "batch_size")("autos"),
+        ["potential.batch_size: found 'autos', expected a whole number or 'auto' (Frames per training step"],
+    ),
+    "list that is too short": (
+        set_at("potential", "pref_energy")([1]),
+        ["potential.pref_energy[1]: the entry is missing; expected weight of the energy"],
+    ),
+    "learning rate that rises": (
+        set_at("potential", "learning_rate_stop")(1.0),
+        ["learning_rate_stop: found 1, expected at most learning_rate, 0.002"],
+    ),
+    "origin that no frame has": (
+        set_at("potential", "origin_shares")({"scann": 0.2}),
+        ["c.yaml: potential.origin_shares: found 'scann'", "of import, pick, scan"],
+    ),
+    "no system": (set_at("systems")([]), ["systems: found [], expected at least 1 entry"]),
+    "blank in a name": (set_at("name")("a b"), ["name: found 'a b', expected text of the form ^[A-Za-z0-9_.-]"]),
+    "schedule of no iteration": (
+        set_at("explorer", "schedule")({"x": {}}),
+        ["explorer.schedule.x: found the key 'x', expected a whole number"],
+    ),
+    "misspelt key in a schedule": (
+        set_at("explorer", "schedule")({1: {"timestep": 1.0}}),
+        ["explorer: schedule[1]: timestep: no such key; did you mean 'timestep_fs'?"],
+    ),
+    "NaN in an inline structure": (
+        set_at("systems", 0, "structure")({"symbols": ["N"], "positions_A": [[0.0, 0.0, float("nan")]]}),
+        ["systems[0].structure.positions_A[0][2]: found nan, expected a finite number"],
+    ),
     "misspelt kind": (set_at("labeler", "kind")("pycsf"), ["labeler", "found 'pycsf'", "pyscf, xtb", "'pyscf'?"]),
     "misspelt key of the second explorer": (
         set_at("explorer")([{"kind": "ase_md"}, {"kind": "ase_md", "name": "b", "timestep": 0.5}]),
@@ -110,7 +143,7 @@ BAD = {
     ),
     "schedule of no number": (
         set_at("explorer", "schedule")({1: {"timestep_fs": "fast"}}),
-        ["explorer: schedule[1]: timestep_fs: Input should be a valid number"],
+        ["explorer: schedule[1]: timestep_fs: found 'fast', expected a number"],
     ),
     "schedule that fits no structure": (
         set_at("explorer", "schedule")({2: {"confine": {"around": [8], "radius_A": 3.0}}}),
@@ -129,15 +162,18 @@ BAD = {
     "below the least": (set_at("budget", "labels")(0), ["budget.labels: found 0, expected greater than or equal to 1"]),
     "list for a section": (set_at("budget")([1]), ["budget: found [1], expected 'key: value' lines"]),
     "window upside down": (set_at("selector", "f_lo")(2.0), ["selector: f_lo, f_hi: found 2 and 1", "f_lo < f_hi"]),
-    "unknown system": (set_at("start", 0, "system")("water"), ["found 'water'", "nh3bh3"]),
-    "no such structure file": (set_at("systems", 0, "structure")("none.xyz"), ["none.xyz", "no such file"]),
+    "unknown system": (set_at("start", 0, "system")("water"), ["start[0].system: found 'water'", "nh3bh3"]),
+    "no such structure file": (
+        set_at("systems", 0, "structure")("none.xyz"),
+        ["c.yaml: systems[0].structure: none.xyz: no such file"],
+    ),
     "misspelt key of an inline structure": (
         set_at("systems", 0, "structure")({"symbols": ["N"], "position_A": []}),
         ["systems[0].structure.position_A: no such key; did you mean 'positions_A'?"],
     ),
     "number for a structure": (
         set_at("systems", 0, "structure")(3),
-        ["systems[0].structure: found 3, expected text (The start structure"],
+        ["systems[0].structure: found 3, expected text or 'key: value' lines (The start structure"],
     ),
     "empty inline end of a path": (
         set_at("explorer")({"kind": "neb", "final": {"symbols": ["N"], "positions_A": []}}),
@@ -145,7 +181,10 @@ BAD = {
     ),
     "element without basis": (set_at("labeler", "basis")("6-31g**-none"), ["labeler", "basis: found '6-31g**-none'"]),
     "odd electrons, spin 0": (set_at("systems", 0, "charge")(1), ["17 electrons", "spin"]),
-    "scan over missing atoms": (set_at("start", 0, "atoms")([0, 8]), ["8 atoms", "atoms"]),
+    "scan over missing atoms": (
+        set_at("start", 0, "atoms")([0, 8]),
+        ["c.yaml: start[0]: scan: atoms: found atom 8, but the structure has 8 atoms"],
+    ),
     "negative atom": (set_at("start", 0, "atoms")([0, -1]), ["start[0].atoms[1]: found -1, expected"]),
 }
 
@@ -160,7 +199,7 @@ def test_bad_input_is_told(values: dict[str, Any], change: Change, told: list[st
 
 def test_missing_key_is_told(values: dict[str, Any]) -> None:
     del values["labeler"]
-    assert "labeler: the key is missing; expected The reference method" in refused(values)
+    assert "labeler: the key is missing; expected the reference method" in refused(values)
 
 
 def test_line_of_the_key_is_told(values: dict[str, Any]) -> None:
@@ -191,6 +230,9 @@ def test_element_that_the_basis_lacks_is_told(values: dict[str, Any]) -> None:
         ("- a", "found list, expected a campaign"),
         ("name: a\nname: b\n", "line 2: the key 'name' stands on line 1 already"),
         ("name: [", "line 2: not valid YAML"),
+        ("seed: 1\nname: a\0b\n", "line 2: not valid YAML: found the character '\\x00'"),
+        ("{{a: b}: c}\n", "line 1: not valid YAML: found unhashable key"),
+        ("name: 2020-13-45\n", "not valid YAML: month must be in 1..12"),
         ("name: !!python/object:os.system x\n", "line 1: not valid YAML"),
     ],
 )
@@ -199,6 +241,14 @@ def test_bad_yaml_is_told(text: str, told: str) -> None:
     with pytest.raises(InputError, match=r"c\.yaml") as caught:
         load_campaign(Path("c.yaml"))
     assert told in str(caught.value)
+
+
+def test_numbers_with_a_power_of_ten_are_numbers(values: dict[str, Any]) -> None:
+    text = yaml.safe_dump(values).replace("kind: deepmd", "kind: deepmd\n  learning_rate: 2e-3")
+    Path("c.yaml").write_text(text)
+    potential = read_campaign(Path("c.yaml")).potential
+    assert isinstance(potential, DeepMDOptions)
+    assert potential.learning_rate == 0.002
 
 
 def test_absent_file_is_told() -> None:

@@ -40,18 +40,35 @@ def test_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
-def test_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPARC_FW_THREADS", "many")
-    with pytest.raises(InputError, match="SPARC_FW_THREADS: threads: found 'many'"):
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("SPARC_FW_THREADS", "many", r"^SPARC_FW_THREADS: threads: found 'many', expected a whole number$"),
+        ("SPARC_FW_ASE_CALCULATORS", "{bad", r"^SPARC_FW_ASE_CALCULATORS: found '\{bad', expected JSON"),
+        ("SPARC_FW_DATA_DIR", "a_file", r"^SPARC_FW_DATA_DIR: data_dir: found .*a_file, which is no folder"),
+        ("SPARC_FW_DATA_DIR", "a_file/below", r"^SPARC_FW_DATA_DIR: data_dir: found .*a_file, which is no folder"),
+    ],
+)
+def test_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str) -> None:
+    Path("a_file").touch()
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=told):
         load_settings()
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
-    [("thread: 2", "thread"), ("- 1", "found list"), ("a: [", "not valid YAML"), ("threads: 0", "threads")],
+    ("content", "told"),
+    [
+        (b"thread: 2", "thread: no such key; did you mean 'threads'"),
+        (b"- 1", "found list"),
+        (b"a: [", "not valid YAML"),
+        (b"threads: 0", "threads: found 0, expected greater than or equal to 1"),
+        (b"\xff\xfe\0", "found bytes that are not UTF-8 text"),
+        (b"5: a", "found the key 5, expected a name"),
+    ],
 )
-def test_wrong_file_is_named(text: str, told: str) -> None:
-    Path("sparc_fw.yaml").write_text(text)
+def test_wrong_file_is_named(content: bytes, told: str) -> None:
+    Path("sparc_fw.yaml").write_bytes(content)
     with pytest.raises(InputError, match=r"sparc_fw\.yaml") as caught:
         load_settings()
     assert told in str(caught.value)

@@ -16,8 +16,9 @@ def pause(campaign: CampaignName) -> None:
     from sparc_fw.settings import load_settings
 
     with open_session(load_settings()) as session:
-        submission.pause(session.store, session.lpad, campaign)
-    typer.echo(f"{campaign} is paused: what runs now will finish, 'sparc-fw resume {campaign}' goes on")
+        changed = submission.pause(session.store, session.lpad, campaign)
+    now = "is paused: what runs now will finish" if changed else "is paused already"
+    typer.echo(f"{campaign} {now}, 'sparc-fw resume {campaign}' goes on")
 
 
 def resume(campaign: CampaignName) -> None:

@@ -58,14 +58,17 @@ def run(
     seed: Seed = None,
 ) -> None:
     """Submit a campaign and work on it here until it ends, with a live table; writes the report at the end."""
+    from sparc_fw.folders import require_folder
     from sparc_fw.session import open_session
     from sparc_fw.settings import load_settings
 
     settings = load_settings()
     loaded = _checked(file, name, seed, settings)
+    place = folder or Path("runs") / loaded.campaign.name
+    # Before the campaign is stored, which could not begin.
+    require_folder(place, "--folder")
     with open_session(settings) as session:
         campaign_id = _begin(session, loaded, resume, relabel)
-        place = folder or Path("runs") / campaign_id
         status = _work(session, campaign_id, workers, place)
         _tell_end(session, status, place)
     if status["state"] == "failed":

@@ -23,6 +23,7 @@ def status(
     from sparc_fw.session import open_session
     from sparc_fw.settings import load_settings
     from sparc_fw.status import campaign_status
+    from sparc_fw.unregistered import unregistered_status
 
     with open_session(load_settings()) as session:
         if campaign is None:
@@ -30,9 +31,12 @@ def status(
             if latest is None:
                 raise InputError("there is no campaign in the store yet: begin one with 'sparc-fw run FILE'")
             campaign = str(latest["_id"])
-        values = campaign_status(session.store, session.lpad, campaign)
+        waiting = unregistered_status(session.store, session.lpad, campaign)
+        values = waiting or campaign_status(session.store, session.lpad, campaign)
         if as_json:
             print_json(values)
+        elif waiting is not None:
+            typer.echo(f"{campaign}: {waiting['state']}: {waiting['sentence']}")
         else:
             Console().print(live_view(session.store, values, []))
             for sentence in closing_sentences(values):
@@ -61,6 +65,7 @@ def report(
 ) -> None:
     """Write a campaign's report: Markdown and pictures; --json prints free energies and work profiles, too."""
     from sparc_fw.biased_runs import as_dicts
+    from sparc_fw.folders import make_folder
     from sparc_fw.report import write_report
     from sparc_fw.session import open_session
     from sparc_fw.settings import load_settings
@@ -69,7 +74,7 @@ def report(
     with open_session(load_settings()) as session:
         values = campaign_status(session.store, session.lpad, campaign)
         folder = to or Path(f"{campaign}-report")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "--to")
         files, biased = write_report(session.store, values, folder)
     if as_json:
         print_json({"files": files, "biased": list(as_dicts(biased))})

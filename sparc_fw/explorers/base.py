@@ -16,6 +16,7 @@ from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import Label
 from sparc_fw.explorers.timestep import timestep_warning
 from sparc_fw.geometry.files import Files
+from sparc_fw.plain_words import first_finding
 from sparc_fw.potentials.base import Potential, Progress
 from sparc_fw.section import Positive
 from sparc_fw.trajectories import Trajectory
@@ -52,9 +53,7 @@ class ExplorerOptions(Options):
             try:
                 self.at(iteration)
             except ValidationError as error:
-                problem = error.errors()[0]
-                key = ".".join(str(part) for part in problem["loc"])
-                raise ValueError(f"schedule[{iteration}]: {key}: {problem['msg']}") from error
+                raise ValueError(f"schedule[{iteration}]: {first_finding(error, type(self).model_fields)}") from error
         return self
 
     def at(self, iteration: int) -> Self:

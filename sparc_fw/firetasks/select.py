@@ -7,7 +7,7 @@ import time
 import numpy as np
 from fireworks import FWAction
 
-from sparc_fw.documents import Selection
+from sparc_fw.documents import PICK, Selection
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.firetasks.budget import labels_spent, shares_left
@@ -88,7 +88,7 @@ class SelectTask(CampaignTask):
         by_replica = {exploration.replica: exploration for exploration in explorations}
         picks = [by_replica[replica].frame(index) for replica, index in choice.picks]
         for frame in picks:
-            frame.info["origin"] = "pick"
+            frame.info["origin"] = PICK
         return Selection(
             campaign_id=self.campaign_id,
             iteration=self.iteration,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ase.io import read
 from ase.io.formats import string2index
 
 from sparc_fw.encoding import pack_arrays, pack_frames, unpack_arrays, unpack_frames
-from sparc_fw.errors import InputError
+from sparc_fw.errors import InputError, named
 from sparc_fw.geometry.inline import InlineStructure
 
 PROVENANCE = "sparc_fw"
@@ -41,26 +42,31 @@ class Files:
         self._refused = {path: dict(counts) for path, counts in (refused or {}).items() if counts}
 
     @classmethod
-    def read(cls, paths: Iterable[str], folder: Path, labelled: Iterable[str] = ()) -> Files:
+    def read(
+        cls, paths: Iterable[str], folder: Path, labelled: Iterable[str] = (), keys: Mapping[str, str] | None = None
+    ) -> Files:
         """Read every file, paths relative to `folder`.
 
         Parameters
         ----------
         labelled : iterable of str
             Those of `paths` that hold labels, which may be of any format that `read_labels` knows, and folders.
+        keys : mapping of str to str, optional
+            The key of the campaign that names each file, for messages.
 
         Raises
         ------
         InputError
-            Names a file that is missing, unreadable or empty.
+            Names a file that is missing, unreadable or empty, or has a frame with NaN coordinates.
         """
         of_labels = set(labelled)
         contents, refused = {}, {}
         for path in paths:
-            if path in of_labels:
-                contents[path], refused[path] = _read_labels(path, folder / path)
-            else:
-                contents[path] = _read(path, folder / path)
+            with named(keys[path]) if keys is not None else nullcontext():
+                if path in of_labels:
+                    contents[path], refused[path] = _read_labels(path, folder / path)
+                else:
+                    contents[path] = _read(path, folder / path)
         return cls(contents, refused)
 
     def refused(self, path: str) -> dict[str, int]:
@@ -148,7 +154,7 @@ def read_structure(path: str, folder: Path) -> InlineStructure:
     Raises
     ------
     InputError
-        Names a file that is missing, unreadable or empty.
+        Names a file that is missing, unreadable or empty, or has a frame with NaN coordinates.
     """
     return InlineStructure.from_atoms(_read(path, folder / path)[-1])
 
@@ -165,7 +171,19 @@ def _read(path: str, location: Path) -> list[Atoms]:
         ) from error
     if not found or not all(len(frame) for frame in found):
         raise InputError(f"{path}: found {'a frame without atoms' if found else 'no frames'}, expected atoms in each")
+    for number, frame in enumerate(found):
+        _require_numbers(frame, f"{path}: frame {number}")
     return [_plain(frame) for frame in found]
+
+
+def _require_numbers(frame: Atoms, where: str) -> None:
+    """Refuse a frame with NaN or infinity among its coordinates or cell vectors."""
+    wrong = np.flatnonzero(~np.isfinite(frame.positions).all(axis=1))
+    if len(wrong):
+        found = frame.positions[wrong[0]].tolist()
+        raise InputError(f"{where}: found the coordinates {found} of atom {wrong[0]}, expected numbers in Å")
+    if not np.isfinite(frame.cell.array).all():
+        raise InputError(f"{where}: found the cell {frame.cell.array.tolist()}, expected numbers in Å")
 
 
 def _read_labels(path: str, location: Path) -> tuple[list[Atoms], dict[str, int]]:
@@ -179,6 +197,9 @@ def _read_labels(path: str, location: Path) -> tuple[list[Atoms], dict[str, int]
         raise InputError(f"{path}: no such file or folder (looked for {location.absolute()})")
     readings = read_labels(location)
     labels = [reading.label for reading in readings if reading.label is not None]
+    for reading in readings:
+        if reading.label is not None:
+            _require_numbers(reading.label.frame, f"{path}: {reading.place}" if reading.place else path)
     refused = [reading for reading in readings if reading.label is None]
     if not labels:
         found = f"{refused[0].reason}: {refused[0].message}" if refused else "no configuration"

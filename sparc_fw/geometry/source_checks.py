@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from sparc_fw.campaign import Campaign
-from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.errors import InputError, MissingDependency, named
 from sparc_fw.explorers.bias import check_biases
 from sparc_fw.explorers.plumed import kernel_problem, try_input
 from sparc_fw.geometry.build import cheap_frames, drawn_frames, starts_of, structure_of
@@ -43,19 +43,23 @@ def check_sources(campaign: Campaign, files: Files, labeler: Labeler[Any]) -> No
         If a frame can never be labelled, a scan does not fit its structure, numbers are missing in a labelled file, a
         driver cannot run, or the start frames alone pass the label budget.
     """
-    for system in campaign.systems:
+    for index, system in enumerate(campaign.systems):
         frame = structure_of(campaign, files, system.name)
-        where = f"system {system.name}" + (f", {system.structure}" if isinstance(system.structure, str) else "")
-        _check_frame(labeler, frame, where)
+        of_file = f", {system.structure}" if isinstance(system.structure, str) else ""
+        where = f"systems[{index}]: system {system.name}{of_file}"
+        with named(where):
+            labeler.check(frame)
         overlap = describe_overlap(frame)
         if overlap is not None:
             raise InputError(f"{where}: {overlap}")
-    for source in campaign.sources():
-        if isinstance(source, FileSource | LabelledSource):
-            for number, frame in enumerate(cheap_frames(source, campaign, files, labeler)):
-                _check_frame(labeler, frame, f"{source.path} {source.index!r}, frame {number}")
-        else:
-            _check_made(source, structure_of(campaign, files, source.system), labeler)
+    for key, source in campaign.sources_by_key().items():
+        with named(key):
+            if isinstance(source, FileSource | LabelledSource):
+                for number, frame in enumerate(cheap_frames(source, campaign, files, labeler)):
+                    with named(f"{source.path} {source.index!r}, frame {number}"):
+                        labeler.check(frame)
+            else:
+                _check_made(source, structure_of(campaign, files, source.system), labeler)
     _check_budget(campaign, files)
 
 
@@ -83,14 +87,6 @@ def _advice(campaign: Campaign) -> str:
     """What else makes start frames cost less, where the labeler drives dynamics: each step is a label."""
     driven = [s for s in campaign.start if isinstance(s, DynamicsSource) and s.driver is None]
     return ", for shorter dynamics or for a 'driver' of them," if driven else ""
-
-
-def _check_frame(labeler: Labeler[Any], frame: Atoms, where: str) -> None:
-    try:
-        labeler.check(frame)
-    except InputError as error:
-        # The same error class, so that a missing package stays one.
-        raise type(error)(f"{where}: {error}") from error
 
 
 def _check_made(source: Source, structure: Atoms, labeler: Labeler[Any]) -> None:

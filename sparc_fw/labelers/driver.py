@@ -10,7 +10,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator, all_change
 
 from sparc_fw.documents import Label
 from sparc_fw.encoding import frame_info
-from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.errors import InputError, MissingDependency, named
 from sparc_fw.labelers.base import Labeler, LabelerOptions, charge_and_spin
 from sparc_fw.registry import backend_classes
 from sparc_fw.settings import Settings
@@ -76,13 +76,11 @@ def check_driver(options: LabelerOptions, settings: Settings, frame: Atoms, wher
     """Raise `InputError`, told where, for a driver that lacks something here, refuses a frame, or drives nothing."""
     driver = make_driver(options, settings)
     missing = driver.missing()
-    if missing:
-        raise MissingDependency(f"{where}: {missing[0]}")
-    try:
+    with named(where):
+        if missing:
+            raise MissingDependency(missing[0])
         driver.check(frame)
-        driver.calculator(*charge_and_spin(frame))
-    except InputError as error:
-        # The same error class, so that a missing package stays one.
-        raise type(error)(f"{where}: {error}") from error
-    except NotImplementedError as error:
-        raise InputError(f"{where}: {error}; expected one that can, such as 'kind: xtb'") from error
+        try:
+            driver.calculator(*charge_and_spin(frame))
+        except NotImplementedError as error:
+            raise InputError(f"{error}; expected one that can, such as 'kind: xtb'") from error

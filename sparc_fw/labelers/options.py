@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from sparc_fw.backend import Options
 from sparc_fw.documents import Reason
+from sparc_fw.plain_words import first_finding
 
 
 class LabelerOptions(Options):
@@ -38,9 +39,7 @@ class LabelerOptions(Options):
                 try:
                     self.changed(changes)
                 except ValidationError as error:
-                    problem = error.errors()[0]
-                    key = ".".join(str(part) for part in problem["loc"])
-                    raise ValueError(f"retries.{reason}: {key}: {problem['msg']}") from error
+                    raise ValueError(f"retries.{reason}: {first_finding(error, type(self).model_fields)}") from error
         return self
 
     def changed(self, changes: dict[str, Any]) -> Self:

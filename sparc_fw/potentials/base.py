@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,6 +61,9 @@ class Potential(Backend[PotentialOptionsType]):
 
     def check(self) -> None:
         """Raise `InputError` where the options can never train a model (a key that the framework does not know, …)."""
+
+    def check_origins(self, known: Collection[str]) -> None:
+        """Raise `InputError` where the options name an origin of frames that is none of `known`."""
 
     @property
     @abstractmethod

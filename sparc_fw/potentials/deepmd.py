@@ -7,7 +7,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,15 +20,14 @@ from sparc_fw.documents import ON_THE_FLY, Dataset, Label, TrainedModel
 from sparc_fw.errors import InputError, StageFailed, TrainingDiverged
 from sparc_fw.label_arrays import LabelBlock, Labels, blocks_of
 from sparc_fw.potentials.base import Potential, Progress
+from sparc_fw.potentials.deepmd_check import check_input
 from sparc_fw.potentials.deepmd_data import batch_shares, elements_of, neighbour_limits, write_systems
 from sparc_fw.potentials.deepmd_evaluate import DeepMDEvaluator, loaded, refuse_unknown, set_threads
-from sparc_fw.potentials.deepmd_input import DeepMDOptions, check_input, training_input
+from sparc_fw.potentials.deepmd_input import DeepMDOptions, training_input
 from sparc_fw.potentials.deepmd_train import FLAGS, INPUT, MODULES
 from sparc_fw.potentials.deepmd_training import Training
 
 LOG = "train.log"
-
-
 LOOKS = 5
 """Rows of the learning curve of a lesson."""
 
@@ -64,6 +63,15 @@ class DeepMDPotential(Potential[DeepMDOptions]):
     def check(self) -> None:
         """Raise `InputError` for a key or value that DeePMD-kit refuses."""
         check_input(self.options)
+
+    def check_origins(self, known: Collection[str]) -> None:
+        """Raise `InputError` where `origin_shares` names what no frame can come from."""
+        unknown = [origin for origin in self.options.origin_shares if origin not in known]
+        if unknown:
+            raise InputError(
+                f"potential.origin_shares: found {unknown[0]!r}, expected where frames of the campaign come from, of "
+                f"{', '.join(sorted(known))}"
+            )
 
     @property
     def total_steps(self) -> int:

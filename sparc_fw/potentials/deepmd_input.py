@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from sparc_fw.errors import InputError
 from sparc_fw.potentials.base import PotentialOptions
 from sparc_fw.section import Positive
 
@@ -79,13 +78,18 @@ class DeepMDOptions(PotentialOptions):
     """DeePMD-kit's own input keys, merged deeply over what the options above make; these win."""
 
     @model_validator(mode="after")
-    def _check_radii(self) -> DeepMDOptions:
+    def _fit_together(self) -> DeepMDOptions:
         if self.rcut_smth >= self.rcut:
             raise ValueError(f"rcut_smth: found {self.rcut_smth} Å, expected less than rcut, {self.rcut} Å")
         if sum(self.origin_shares.values()) >= 1:
             found = sum(self.origin_shares.values())
             raise ValueError(
                 f"origin_shares: found {found:g} in all, expected less than 1, so that others are left some"
+            )
+        if self.learning_rate_stop > self.learning_rate:
+            raise ValueError(
+                f"learning_rate_stop: found {self.learning_rate_stop:g}, expected at most learning_rate, "
+                f"{self.learning_rate:g}, from which it decays"
             )
         return self
 
@@ -132,7 +136,7 @@ def training_input(
     seed : int
         Descriptor, fitting net and order of batches get different ones derived from it.
     """
-    result = merged(_template(options, elements, sel, systems, virial), options.input)
+    result = merged(template(options, elements, sel, systems, virial), options.input)
     # 32 bits, which is all that DeePMD-kit keeps; the stride is odd, so that no two members share one.
     seeds = [(seed * 7919 + part) % 2**32 for part in range(3)]
     descriptor = result["model"]["descriptor"]
@@ -147,9 +151,10 @@ def training_input(
     return result
 
 
-def _template(
+def template(
     options: DeepMDOptions, elements: Sequence[str], sel: Sequence[int], systems: Mapping[str, float], virial: bool
 ) -> dict[str, Any]:
+    """DeePMD-kit's input of the options alone, before the user's own keys and seeds; see `training_input`."""
     net = {"precision": options.precision, "activation_function": options.activation}
     loss: dict[str, Any] = {"type": "ener"}
     pref_virial = options.pref_virial if virial else (0.0, 0.0)
@@ -204,31 +209,3 @@ def _template(
             "max_ckpt_keep": 1,
         },
     }
-
-
-def check_input(options: DeepMDOptions) -> None:
-    """Let DeePMD-kit's own checker read the input that the options make.
-
-    Raises
-    ------
-    InputError
-        Names a key that DeePMD-kit does not know, a value of the wrong type, or a key that the campaign decides.
-    """
-    from dargs.dargs import ArgumentError
-    from deepmd.utils.argcheck import normalize
-
-    for key in OWN_KEYS:
-        section: Any = options.input
-        for part in key.split("."):
-            section = section.get(part) if isinstance(section, Mapping) else None
-        if section is not None:
-            raise InputError(
-                f"potential.input.{key}: found {section!r}, expected no such key: the campaign decides it; remove it"
-            )
-    wrong = [key for key in ("model", "training") if not isinstance(options.input.get(key, {}), Mapping)]
-    if wrong:
-        raise InputError(f"potential.input.{wrong[0]}: found {options.input[wrong[0]]!r}, expected keys and values")
-    try:
-        normalize(training_input(options, ["H"], [1], {"systems": 1.0}, ["validation"], True, 1))
-    except ArgumentError as error:
-        raise InputError(f"potential.input: DeePMD-kit refuses it: {error}") from error

@@ -98,6 +98,12 @@ def test_constraints_do_not_change_forces(tmp_path: Path) -> None:
         ("empty.xyz", "", "cannot be read as a structure|no frames"),
         ("none.extxyz", "0\n\n", "cannot be read as a structure|without atoms"),
         ("prose.txt", "not a structure at all", "cannot be read as a structure"),
+        (
+            "nan.xyz",
+            "1\n\nH 0 0 0\n2\n\nH 0 0 0\nH 0 nan 1\n",
+            r"frame 1: found the coordinates .* of atom 1, expected",
+        ),
+        ("cell.extxyz", '1\nLattice="5 0 0 0 nan 0 0 0 5"\nH 0 0 0\n', "frame 0: found the cell .*, expected numbers"),
     ],
 )
 def test_unreadable_file_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:

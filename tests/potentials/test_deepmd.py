@@ -53,12 +53,23 @@ def test_seeds_of_the_parts_and_of_members_differ() -> None:
         ({"model": {"descriptor": {"neuron": "many"}}}, "neuron"),
         ({"learning_rates": {}}, "learning_rates"),
         ({"training": {"seed": 3}}, "training.seed"),
-        ({"training": 3}, "training"),
+        ({"training": 3}, "training: found 3, expected keys and values"),
+        ({"training": {"validation_data": 5}}, "training.validation_data: found 5, expected keys and values"),
+        ({"model": {"descriptor": [1]}}, r"model.descriptor: found \[1\], expected keys and values"),
+        ({"model": {"descriptor": {"type": "hybrid"}}}, "model.descriptor.list: found none, expected the list"),
+        ({"model": {"descriptor": {"type": "hybrid", "list": [{}]}}}, r"descriptor.list\[0\].type: found none"),
+        ({"model": {"fitting_net": 3}}, "model.fitting_net: found 3, expected keys and values"),
+        ({"model": {"fitting_net": {"activation_function": "tanhh"}}}, "activation_function: found 'tanhh', expected"),
     ],
 )
 def test_a_wrong_key_is_bad_input(keys: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):
         small_potential(input=keys).check()
+
+
+def test_an_unknown_activation_function_is_bad_input() -> None:
+    with pytest.raises(InputError, match=r"^potential.activation: found 'tanhh', expected one of .*tanh"):
+        small_potential(activation="tanhh").check()
 
 
 def test_the_users_own_keys_pass_the_check() -> None:

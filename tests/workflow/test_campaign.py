@@ -389,8 +389,9 @@ def test_a_paused_campaign_appends_nothing_and_goes_on_when_resumed(
 ) -> None:
     submit(store, launchpad, load())
     work(1)
-    pause(store, launchpad, "trimer")
+    assert pause(store, launchpad, "trimer")
     assert campaign_state(store, launchpad, "trimer") == "paused"
+    assert not pause(store, launchpad, "trimer"), "it is so already"
     work()
     assert store.labels.count_documents({}) == 0
     resume(store, launchpad, "trimer")

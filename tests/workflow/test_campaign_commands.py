@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 import yaml
 from ase.io import read
-from fireworks import LaunchPad
+from fireworks import LaunchPad, Workflow
 from typer.testing import CliRunner, Result
 
 from sparc_fw.cli import app
 from sparc_fw.dataset import training_labels
+from sparc_fw.firetasks.start import StartTask
 from sparc_fw.loading import LoadedCampaign
 from sparc_fw.planning import Costs, Plan, hours
 from sparc_fw.settings import Settings
 from sparc_fw.store import Store
 from sparc_fw.submission import submit
+from sparc_fw.workflow import make_firework
 
 Loader = Callable[..., LoadedCampaign]
 Work = Callable[..., None]
@@ -74,6 +76,44 @@ def test_an_unknown_campaign_is_bad_input(command: Callable[..., Result], finish
         result = command(*arguments)
         assert result.exit_code == 2, arguments
         assert "'nobody': not in the store; the latest are ['trimer']" in result.stderr
+
+
+def test_a_file_is_no_folder_to_write_into(command: Callable[..., Result], finished: str, tmp_path: Path) -> None:
+    file = tmp_path / "taken"
+    file.write_text("mine")
+    for arguments in (("report", "--to"), ("labels", "--plots"), ("models", "get", "--to")):
+        result = command(*arguments[:-1], finished, arguments[-1], str(file))
+        assert result.exit_code == 2, arguments
+        assert f"{arguments[-1]}: found {file}, which is no folder; expected a folder" in result.stderr
+    assert file.read_text() == "mine"
+
+
+def test_run_in_a_file_stores_nothing(command: Callable[..., Result], store: Store, load: Loader) -> None:
+    Path("c.yaml").write_text(yaml.safe_dump(load().campaign.as_dict()))
+    result = command("run", "c.yaml", "--folder", "trimer.xyz")
+    assert result.exit_code == 2
+    assert "--folder: found" in result.stderr
+    assert "trimer.xyz, which is no folder" in result.stderr
+    assert store.campaigns.count_documents({}) == 0
+
+
+def test_a_workflow_that_has_not_begun_holds_its_name(
+    command: Callable[..., Result], store: Store, launchpad: LaunchPad, load: Loader, work: Work, tmp_path: Path
+) -> None:
+    values = load().campaign.as_dict()
+    start = StartTask(campaign=values, folder=str(tmp_path))
+    added = make_firework(start, "trimer", 0, "start", "", "select")
+    launchpad.add_wf(Workflow([added]))
+    told = good(command("status", "trimer"))
+    assert told == "trimer: waiting: its start Firework 1 waits for a worker: start one with 'rlaunch rapidfire'\n"
+    assert json.loads(good(command("status", "trimer", "--json")))["start_fw_id"] == 1
+    Path("c.yaml").write_text(yaml.safe_dump(values))
+    refused = command("submit", "c.yaml")
+    assert refused.exit_code == 2
+    assert "campaign name 'trimer' is taken by Firework 1 ('trimer 000 start', READY)" in refused.stderr
+    assert store.campaigns.count_documents({}) == 0
+    work(1)
+    assert json.loads(good(command("status", "trimer", "--json")))["state"] == "running"
 
 
 def test_list_json(command: Callable[..., Result], finished: str) -> None:
