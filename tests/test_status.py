@@ -60,11 +60,11 @@ def test_what_changed_of_labels_since_the_last_look_is_counted(store: Store) -> 
     tally = counted("a", "b", "c")
     assert tally.counts() == {"ok": 3, "failed": 0, "missing": 0}
     assert tally.paid() == 2
-    assert tally.suspects() == {"pending": 1, "confirmed": 0, "dropped": 0}
+    assert tally.suspects() == {"pending": 1, "confirmed": 0, "dropped": 0, "unchecked": 0}
     assert [(source["code"], source["labels"]) for source in tally.sources()] == [("xtb", 2), (FROM_FILE, 1)]
     # Once for "a"; for "b" both its failure, which another campaign paid to replace, and the second time.
     assert store.label_facts("one", []).hits() == {"labels": 3, "seconds": 6.0}
     store.judge_suspect("a", "dropped", "another state", a_label("a", energy=-9.0))
     tally = counted("a", "b", "c")
     assert tally.failures() == {"wrong_state": 1}
-    assert tally.suspects() == {"pending": 0, "confirmed": 0, "dropped": 1}
+    assert tally.suspects() == {"pending": 0, "confirmed": 0, "dropped": 1, "unchecked": 0}
