@@ -39,7 +39,23 @@ def json_hash(value: Any) -> str:
 
 
 def frame_hash(frame: Atoms) -> str:
-    """Content hash of a frame: species, positions and cell rounded to 1e-6 Å, periodicity, charge and spin."""
+    """Content hash of a frame: species, positions and cell rounded to 1e-6 Å, periodicity, charge and spin.
+
+    Notes
+    -----
+    The order is that of the frame's atoms, the place and orientation are its own: a frame with like atoms exchanged, or
+    one that was moved or turned, has another hash. It errs on the side of a second calculation, which costs time, and
+    not of a wrong number:
+
+    - Whether like atoms are alike is the labeler's to say, not the frame's. A VASP INCAR lists moments atom by atom,
+      CP2K's input may name atoms by number, a script or a force field may know who is bonded to whom.
+    - Labels are stored in the order of their own frame. Under a hash without order every place where a stored label
+      meets a frame that was asked for would have to reorder its forces, and one forgotten place would train on them
+      mixed up, without a sign of it.
+    - A centroid taken off, or atoms wrapped into the cell, put coordinates (0 and the cell's edge above all) where the
+      last bit decides how they round, so that the same frame would have now one hash and now the other. On a grid
+      energies depend on the place, too, by the egg-box effect.
+    """
     digest = hashlib.sha256(np.asarray(frame.numbers, dtype="<i4").tobytes())
     periodic = np.asarray(frame.pbc, dtype=bool)
     # The box of a molecule carries no physics, so that it must not make two labels of one.

@@ -11,6 +11,7 @@ from pymongo.collection import Collection
 
 from sparc_fw.documents import FROM_FILE
 from sparc_fw.mongo import MongoDocument, patient
+from sparc_fw.suspect_records import JUDGED
 
 OVERLAP = timedelta(seconds=10)
 """A write is seen later than the moment that it carries, by far less than this."""
@@ -114,9 +115,9 @@ class Tally:
         return dict(found)
 
     def suspects(self) -> dict[str, int]:
-        """How many are ``pending``, ``confirmed`` and ``dropped`` suspects."""
+        """How many are suspects, by state."""
         found = self._by("suspect")
-        return {state: found[state] for state in ("pending", "confirmed", "dropped")}
+        return {state: found[state] for state in ("pending", *JUDGED)}
 
     def sources(self) -> list[dict[str, Any]]:
         """Which codes computed them, with which settings: ``code``, ``version``, ``settings_hash``, ``labels``."""

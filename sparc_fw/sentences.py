@@ -82,13 +82,21 @@ def saving_sentences(status: dict[str, Any]) -> list[str]:
 def suspect_sentences(status: dict[str, Any]) -> list[str]:
     """What became of labels that the committee could not believe."""
     counts = status["iterations"][-1]["suspects"] if status["iterations"] else {}
-    total = sum(counts.values())
-    if not total:
-        return []
-    return [
-        f"{total} labels were suspected of a wrong state and computed again: {counts['confirmed']} confirmed, "
-        f"{counts['dropped']} dropped" + (f", {counts['pending']} still to be done" if counts["pending"] else "") + "."
-    ]
+    unchecked = counts.get("unchecked", 0)
+    total, found = sum(counts.values()) - unchecked, []
+    if total:
+        pending = f", {counts['pending']} still to be done" if counts["pending"] else ""
+        found.append(
+            f"{total} labels were suspected of a wrong state and computed again: {counts['confirmed']} confirmed, "
+            f"{counts['dropped']} dropped{pending}."
+        )
+    if unchecked:
+        found.append(
+            f"{unchecked} labels are suspected of a wrong state and could not be checked: with these options the "
+            "labeler would do the first calculation over again. They are trained on; look at them, or leave the "
+            "labeler's first guess as it comes."
+        )
+    return found
 
 
 def duration(seconds: float) -> str:

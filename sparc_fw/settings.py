@@ -75,7 +75,8 @@ class Settings(BaseSettings):
     cp2k_command: str = "cp2k_shell"
     """CP2K's shell, as words: "cp2k_shell", "mpirun -n 4 cp2k_shell", "cp2k.psmp --shell"."""
     cp2k_data_dir: Path | None = None
-    """Folder of CP2K's basis sets and potentials; where unset, the one that CP2K was built with."""
+    """Folder of CP2K's basis sets and potentials; where unset, the one that CP2K was built with. The content of its
+    files that a campaign uses is part of its labels' keys, so that all workers need the same ones."""
     pw_command: str = "pw.x"
     """Quantum ESPRESSO's pw.x, as words: "pw.x", "mpirun -n 4 pw.x -nk 2"."""
     pseudo_dir: Path = Path("/usr/share/espresso/pseudo")

@@ -15,9 +15,13 @@ from sparc_fw.records import label_from_record, label_to_record
 AGAIN = ("status", "energy", "forces", "stress", "reason", "message", "seconds", "attempts", "settings_hash", "version")
 """What is kept of the second calculation."""
 
+JUDGED = ("confirmed", "dropped", "unchecked")
+"""What becomes of a suspicion. One that no second calculation can clear up is left standing: the label stays good, and
+whoever asks is told how many there are."""
+
 
 class SuspectRecords:
-    """Suspicions, inside the label's own record: ``suspect`` with ``state`` pending, confirmed or dropped."""
+    """Suspicions, inside the label's own record: ``suspect`` with ``state`` pending or one of `JUDGED`."""
 
     labels: Collection[MongoDocument]
     patience: float
@@ -43,15 +47,12 @@ class SuspectRecords:
         return [(label_from_record(record), float(record["suspect"]["predicted_energy"])) for record in found]
 
     @patient
-    def judge_suspect(self, key: str, state: str, why: str, again: Label) -> None:
-        """Confirm or drop a suspect; the numbers of both calculations stay in its record."""
-        record = label_to_record(again)
-        values: MongoDocument = {
-            "suspect.state": state,
-            "suspect.why": why,
-            "suspect.again": {name: record[name] for name in AGAIN},
-            "suspect.judged": time.time(),
-        }
+    def judge_suspect(self, key: str, state: str, why: str, again: Label | None) -> None:
+        """Note what became of a suspect (`JUDGED`); the numbers of both calculations stay in its record."""
+        values: MongoDocument = {"suspect.state": state, "suspect.why": why, "suspect.judged": time.time()}
+        if again is not None:
+            record = label_to_record(again)
+            values["suspect.again"] = {name: record[name] for name in AGAIN}
         change: MongoDocument = {"$set": values}
         if state == "dropped":
             values |= {"status": "failed", "reason": "wrong_state", "message": why}
@@ -61,5 +62,5 @@ class SuspectRecords:
     @patient
     def judged_suspects(self, keys: Iterable[str]) -> set[str]:
         """Those of `keys` that were suspected once and judged."""
-        query = {"_id": {"$in": list(keys)}, "suspect.state": {"$in": ["confirmed", "dropped"]}}
+        query = {"_id": {"$in": list(keys)}, "suspect.state": {"$in": JUDGED}}
         return {record["_id"] for record in self.labels.find(query, {"_id": 1})}

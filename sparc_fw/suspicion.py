@@ -143,12 +143,15 @@ def _features(labels: Sequence[Label]) -> np.ndarray:
 
 
 def judge(
-    label: Label, again: Label, predicted_energy: float, options: Suspects
-) -> tuple[Literal["confirmed", "dropped", "undecided"], str]:
+    label: Label, again: Label | None, predicted_energy: float, options: Suspects
+) -> tuple[Literal["confirmed", "dropped", "unchecked", "undecided"], str]:
     """What a second calculation says of a suspect, and why; one that a machine's trouble ended says nothing.
 
     Where both numbers differ, the one nearer to the committee counts: another guess may be the one that goes astray.
+    Where there is none, because the labeler's options leave no other way to the numbers, the suspicion stands.
     """
+    if again is None:
+        return "unchecked", "no second calculation: with these options the labeler would do the first one over again"
     if again.status == "failed" and again.reason in MACHINE_REASONS:
         return "undecided", f"the second calculation failed: {again.reason}: {again.message}"
     if again.status == "failed":

@@ -87,7 +87,7 @@ def morse(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class MorseOptions(LabelerOptions):
     """Options of the Morse labeler."""
 
-    steering: ClassVar[frozenset[str]] = frozenset({"fail_every"})
+    steering: ClassVar[frozenset[str]] = frozenset({"fail_every", "backwards"})
 
     kind: Literal["morse"] = "morse"
     force_cap: float | None = Field(None, gt=0)
@@ -96,6 +96,8 @@ class MorseOptions(LabelerOptions):
     """How long each label takes, s."""
     fail_every: int = Field(0, ge=0)
     """About every so many frames does not converge, always the same ones; 0 for none."""
+    backwards: bool = False
+    """Whether sums begin at the last atom, which is another way to the same numbers."""
 
 
 class MorseLabeler(Labeler[MorseOptions]):
@@ -104,7 +106,7 @@ class MorseLabeler(Labeler[MorseOptions]):
     Options = MorseOptions
     code = "numpy"
     # There is one state only: computed again, a number that somebody spoiled comes out right.
-    rechecks: ClassVar[list[dict[str, Any]]] = [{}]
+    rechecks: ClassVar[list[dict[str, Any]]] = [{"backwards": True}]
 
     def check(self, frame: Atoms) -> None:
         """Any frame will do."""
@@ -122,8 +124,9 @@ class MorseLabeler(Labeler[MorseOptions]):
                 log.write(name + "\n")
         if self.options.fail_every and int(name, 16) % self.options.fail_every == 0:
             raise LabelError("not_converged", "chosen not to converge")
-        energies, forces = morse(frame.positions[None])
-        return float(energies[0]), forces[0], None, 1
+        order = -1 if self.options.backwards else 1
+        energies, forces = morse(frame.positions[None, ::order])
+        return float(energies[0]), forces[0, ::order], None, 1
 
 
 class BlurredMorseOptions(PotentialOptions):

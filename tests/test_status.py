@@ -8,6 +8,7 @@ from ase import Atoms
 
 from sparc_fw.documents import FROM_FILE, Label
 from sparc_fw.label_facts import Tally
+from sparc_fw.sentences import suspect_sentences
 from sparc_fw.status import _last_words
 from sparc_fw.store import Store
 
@@ -60,11 +61,21 @@ def test_what_changed_of_labels_since_the_last_look_is_counted(store: Store) -> 
     tally = counted("a", "b", "c")
     assert tally.counts() == {"ok": 3, "failed": 0, "missing": 0}
     assert tally.paid() == 2
-    assert tally.suspects() == {"pending": 1, "confirmed": 0, "dropped": 0}
+    assert tally.suspects() == {"pending": 1, "confirmed": 0, "dropped": 0, "unchecked": 0}
     assert [(source["code"], source["labels"]) for source in tally.sources()] == [("xtb", 2), (FROM_FILE, 1)]
     # Once for "a"; for "b" both its failure, which another campaign paid to replace, and the second time.
     assert store.label_facts("one", []).hits() == {"labels": 3, "seconds": 6.0}
     store.judge_suspect("a", "dropped", "another state", a_label("a", energy=-9.0))
     tally = counted("a", "b", "c")
     assert tally.failures() == {"wrong_state": 1}
-    assert tally.suspects() == {"pending": 0, "confirmed": 0, "dropped": 1}
+    assert tally.suspects() == {"pending": 0, "confirmed": 0, "dropped": 1, "unchecked": 0}
+    # No second calculation could be made: the label stays good, and nobody asks for it again.
+    store.flag_suspect("b", "one", 0, "h2", {"predicted_energy": -9.0})
+    store.judge_suspect("b", "unchecked", "there is no other way", None)
+    tally = counted("a", "b", "c")
+    assert tally.suspects() == {"pending": 0, "confirmed": 0, "dropped": 1, "unchecked": 1}
+    assert tally.counts() == {"ok": 2, "failed": 1, "missing": 0}
+    assert store.judged_suspects(["a", "b", "c"]) == {"a", "b"}
+    told = suspect_sentences({"iterations": [{"suspects": tally.suspects()}]})
+    assert told[0] == "1 labels were suspected of a wrong state and computed again: 0 confirmed, 1 dropped."
+    assert told[1].startswith("1 labels are suspected of a wrong state and could not be checked")

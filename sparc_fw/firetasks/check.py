@@ -7,6 +7,7 @@ from pathlib import Path
 from fireworks import FWAction
 
 from sparc_fw.firetasks.label import SystemTask
+from sparc_fw.suspect_records import JUDGED
 from sparc_fw.suspicion import judge
 
 
@@ -24,7 +25,7 @@ class CheckTask(SystemTask):
         assert options is not None, "who asks for no suspects gets no such Firework"
         suspects = self.store.pending_suspects(self.campaign_id, self.iteration, self.spec["system"])
         report = self.progress_reporter("check", self.spec["system"])
-        counts = {"confirmed": 0, "dropped": 0, "undecided": 0}
+        counts = dict.fromkeys((*JUDGED, "undecided"), 0)
         with self.labeler.open(Path("check").absolute()):
             for number, (label, predicted) in enumerate(suspects):
                 report(number, len(suspects))

@@ -15,11 +15,14 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from typing_extensions import Self
 
 from sparc_fw.backend import Backend
 from sparc_fw.documents import Label, Reason, frame_hash, json_hash
-from sparc_fw.errors import InputError
+from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.geometry.overlap import describe_overlap
+from sparc_fw.labelers.electrons import charge_and_spin as charge_and_spin
+from sparc_fw.labelers.electrons import check_electrons as check_electrons
 from sparc_fw.labelers.options import LabelerOptions as LabelerOptions
 
 Numbers = tuple[float, np.ndarray, np.ndarray | None, int]
@@ -45,33 +48,6 @@ class LabelError(Exception):
         super().__init__(message)
         self.reason = reason
         self.attempts = attempts
-
-
-def charge_and_spin(frame: Atoms) -> tuple[int, int]:
-    """Total charge (e) and number of unpaired electrons of a frame, from its ``info``; 0 where it does not say."""
-    return int(frame.info.get("charge", 0)), int(frame.info.get("spin", 0))
-
-
-def check_electrons(frame: Atoms, otherwise: str = "") -> int:
-    """Check that the electrons of a frame can have its spin; returns the number of unpaired electrons.
-
-    Closed cores (of pseudopotentials and of tight binding) hold even numbers of electrons, so that all electrons can
-    be counted. `otherwise` is what else can be done, for the error.
-
-    Raises
-    ------
-    InputError
-        If the parity is wrong or there are not so many electrons.
-    """
-    charge, spin = charge_and_spin(frame)
-    electrons = int(frame.numbers.sum()) - charge
-    if electrons < 1 or not 0 <= spin <= electrons or (electrons - spin) % 2:
-        raise InputError(
-            f"spin: found {spin} unpaired electrons for {frame.get_chemical_formula()} with charge {charge}, which has "
-            f"{electrons} electrons; expected an {'odd' if electrons % 2 else 'even'} number up to "
-            f"{max(electrons, 0)}: change 'spin' or 'charge' of the system{otherwise}"
-        )
-    return spin
 
 
 class Labeler(Backend[LabelerOptionsType]):
@@ -122,12 +98,15 @@ class Labeler(Backend[LabelerOptionsType]):
     @cached_property
     def effort_hash(self) -> str:
         """Hash of how much is tried for a number."""
-        effort = self.options.model_dump(mode="json", include=set(self.options.effort) - {"key_with_version"})
-        return json_hash([effort, self.own_retries if self.options.retries is None else None])
+        return json_hash([self.effort(), self.own_retries if self.options.retries is None else None])
 
     def deciding(self) -> dict[str, Any]:
         """What decides the numbers, as plain values: options, and the content of files that they name."""
         return self.options.deciding()
+
+    def effort(self) -> dict[str, Any]:
+        """How much is tried for a number, as plain values."""
+        return self.options.model_dump(mode="json", include=set(self.options.effort) - {"key_with_version"})
 
     def potentials_of(self, frame: Atoms) -> list[str]:
         """Hashes of what decides the numbers of a frame beside the settings, such as its elements' potentials."""
@@ -154,16 +133,30 @@ class Labeler(Backend[LabelerOptionsType]):
             )
         return version
 
-    def recheck(self, frame: Atoms) -> Label:
-        """Label a frame again from the first other guess that gives a number; unchanged where none is known.
+    def way(self, frame: Atoms) -> str:
+        """Hash of the way on which a code looks for a frame's numbers: on the same way it finds the same ones."""
+        return self.settings_hash
+
+    def other_ways(self, frame: Atoms) -> Iterator[Self]:
+        """Labelers that look for a frame's numbers from another guess, after `rechecks`, none twice."""
+        given, known = self.options.model_dump(), {self.way(frame)}
+        for changes in self.rechecks:
+            guess = changes.keys() & self.options.steering
+            if guess and all(given[key] == changes[key] for key in guess):
+                # Stricter, but from the guess that may have led astray.
+                continue
+            other = type(self)(self.options.changed(changes), self.settings)
+            if other.way(frame) not in known:
+                known.add(other.way(frame))
+                yield other
+
+    def recheck(self, frame: Atoms) -> Label | None:
+        """Label a frame again on the first other way that gives a number; None where no other one is known.
 
         The rules for a further attempt hold here, too: a label that only they made converge is no worse for it.
         """
         label: Label | None = None
-        given = self.options.model_dump()
-        others = [changes for changes in self.rechecks if any(given[key] != changes[key] for key in changes)]
-        for changes in others or [{}]:
-            other = type(self)(type(self.options).model_validate({**given, **changes}), self.settings)
+        for other in self.other_ways(frame):
             other.directory = self.directory
             try:
                 label = other.label(frame)
@@ -171,7 +164,6 @@ class Labeler(Backend[LabelerOptionsType]):
                 other.close()
             if label.status == "ok":
                 break
-        assert label is not None
         return label
 
     @abstractmethod
@@ -258,18 +250,25 @@ class Labeler(Backend[LabelerOptionsType]):
                 if labeler is not self:
                     labeler.close()
             told += f"\nagain with {json.dumps(changes)}: "
-            labeler = type(self)(self.options.changed(changes), self.settings)
+            labeler = type(self)(self.options.attempting(changes), self.settings)
             labeler.directory = self.directory
 
     def _calculate(self, frame: Atoms) -> Numbers:
         """One calculation whose numbers can be taken, or a `LabelError`."""
         try:
             energy, forces, stress, attempts = self.calculate(frame)
+        except MissingDependency:
+            raise
+        except InputError as error:
+            # Of a frame that came up on the way: those that a campaign begins with are checked before.
+            raise LabelError("bad_input", str(error), attempts=0) from error
         except (ArithmeticError, ValueError, RuntimeError) as error:
             # What a code raises when its numbers go astray; one such frame must not end the campaign.
             raise LabelError("crashed", f"{self.code}: {type(error).__name__}: {error}") from error
-        if not (np.isfinite(energy) and np.isfinite(forces).all()):
-            raise LabelError("nan", "energy or forces are not finite", attempts)
+        found: dict[str, Any] = {"energy": energy, "forces": forces, "stress": 0.0 if stress is None else stress}
+        astray = [name for name, numbers in found.items() if not np.isfinite(numbers).all()]
+        if astray:
+            raise LabelError("nan", f"not finite: {', '.join(astray)}", attempts)
         longest = float(np.linalg.norm(forces, axis=1).max(initial=0.0))
         if self.options.force_cap is not None and longest > self.options.force_cap:
             raise LabelError(

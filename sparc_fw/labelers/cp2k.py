@@ -18,10 +18,10 @@ from typing_extensions import Self
 from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
 from sparc_fw.labelers.box import ISOLATED, periodicity, without_drift
-from sparc_fw.labelers.contents import with_contents
 from sparc_fw.labelers.cp2k_build import input_text, smears
-from sparc_fw.labelers.cp2k_input import BUILT_IN, parse_template
+from sparc_fw.labelers.cp2k_input import BUILT_IN, PLACES, SCF, parse_template, without
 from sparc_fw.labelers.cp2k_output import OUTPUT, check_convergence, did_not_converge, last_words, read
+from sparc_fw.labelers.cp2k_settings import deciding_part, limits, settings_tree
 from sparc_fw.labelers.cp2k_shell import CP2KShell, ShellEnded, ShellLate
 from sparc_fw.labelers.external import calculation_folder
 from sparc_fw.labelers.program import first_output, program_environment, program_words
@@ -91,6 +91,15 @@ class CP2KOptions(LabelerOptions):
             return {**values, "template": BUILT_IN}
         return values
 
+    def yielding(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """The overrides without what says the same as the keys of `changes`."""
+        if "overrides" in changes:
+            return {}
+        paths = {path for key in changes for path in PLACES.get(key, ())}
+        if changes.get("scf") == "ot":
+            paths.add((*SCF, "MIXING"))
+        return {"overrides": without(self.overrides, paths)}
+
     @model_validator(mode="after")
     def _template_can_be_read(self) -> Self:
         if self.template:
@@ -153,12 +162,22 @@ class CP2KLabeler(Labeler[CP2KOptions]):
         return _version(tuple(self._words()))
 
     def deciding(self) -> dict[str, Any]:
-        """What decides the numbers: options, and the user's own files that the input names by absolute paths.
+        """What decides the numbers: the input that template, keys and overrides come to, however they are written.
 
-        Others are CP2K's own, of its version.
+        The user's own files count by their content: those that the input names by absolute paths, and those in the
+        folder of the setting `cp2k_data_dir`. Others are CP2K's own, of its version.
         """
-        values = super().deciding()
-        return values | {key: with_contents(values[key]) for key in ("template", "overrides")}
+        said = {*PLACES, "template", "template_file", "overrides"}
+        values = {key: value for key, value in super().deciding().items() if key not in said}
+        return values | {"input": deciding_part(self._tree, self.settings.cp2k_data_dir)}
+
+    def effort(self) -> dict[str, Any]:
+        """How much is tried for a number: options, and the limits that the input sets."""
+        return super().effort() | {"input": limits(self._tree)}
+
+    @cached_property
+    def _tree(self) -> Any:
+        return settings_tree(self.options)
 
     def _words(self) -> list[str]:
         return program_words("cp2k_command", self.settings.cp2k_command, ADVICE)
@@ -199,10 +218,7 @@ class CP2KLabeler(Labeler[CP2KOptions]):
 
     @cached_property
     def _smears(self) -> bool:
-        try:
-            return smears(self.options)
-        except ValueError as error:
-            raise InputError(f"labeler cp2k: template: {error}") from error
+        return smears(self.options)
 
     def input_text(self, frame: Atoms) -> str:
         """CP2K's input for a frame."""

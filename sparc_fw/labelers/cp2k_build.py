@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ase import Atoms
@@ -41,11 +42,11 @@ def input_text(options: CP2KOptions, frame: Atoms) -> str:
     LabelError
         ``not_converged``, if options for a further attempt do not go with the template.
     """
-    try:
-        root = parse_template(options.template)
-    except ValueError as error:
-        raise InputError(f"labeler cp2k: template: {error}") from error
-    _set_keys(options, root, frame)
+    root = read_template(options)
+    added = options.added_orbitals or max(10, 2 * len(frame))
+    set_keys(options, root, frame.get_chemical_symbols(), added)
+    if options.scf == "ot" and _smear(root) is not None:
+        raise LabelError("not_converged", "scf: ot needs whole occupations, not smeared ones", 0)
     apply(root, copy.deepcopy(options.overrides))
     set_charge_and_spin(root, frame)
     repeats = periodicity("cp2k", frame)
@@ -59,14 +60,28 @@ def input_text(options: CP2KOptions, frame: Atoms) -> str:
     return "\n".join(root.write()) + "\n"
 
 
-def _set_keys(options: CP2KOptions, root: Any, frame: Atoms) -> None:
-    """Put what the options' own keys say into a template."""
+def read_template(options: CP2KOptions) -> Any:
+    """The template as a tree of sections.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return parse_template(options.template)
+    except ValueError as error:
+        raise InputError(f"labeler cp2k: template: {error}") from error
+
+
+def set_keys(options: CP2KOptions, root: Any, symbols: Sequence[str], added_orbitals: int | None) -> None:
+    """Put what the options' own keys say into a template, for some elements."""
     pseudo_potential = options.pseudo_potential
     if options.functional is not None:
         chosen = section(root, *DFT, "XC", "XC_FUNCTIONAL")
         chosen.params, chosen.keywords, chosen.subsections = options.functional, [], []
         pseudo_potential = pseudo_potential or f"GTH-{options.functional.upper()}"
-    set_kinds(root, frame.get_chemical_symbols(), options.basis_set, pseudo_potential)
+    set_kinds(root, symbols, options.basis_set, pseudo_potential)
     for path, name, value in (
         ((*DFT, "MGRID"), "CUTOFF", options.cutoff_Ry),
         ((*DFT, "MGRID"), "REL_CUTOFF", options.rel_cutoff),
@@ -77,11 +92,8 @@ def _set_keys(options: CP2KOptions, root: Any, frame: Atoms) -> None:
         if value is not None:
             set_keyword(section(root, *path), name, value)
     if options.smearing_K is not None:
-        added = options.added_orbitals or max(10, 2 * len(frame))
-        set_smearing(root, options.smearing_K, added)
+        set_smearing(root, options.smearing_K, added_orbitals)
     if options.scf == "ot":
-        if any(part.name == "SMEAR" for part in section(root, *SCF).subsections):
-            raise LabelError("not_converged", "scf: ot needs whole occupations, not smeared ones", 0)
         set_orbital_transformation(root)
     elif options.scf == "diagonalization":
         remove_sections(section(root, *SCF), "OT", "OUTER_SCF")
@@ -90,7 +102,7 @@ def _set_keys(options: CP2KOptions, root: Any, frame: Atoms) -> None:
         apply(section(root, *SCF), {"MIXING": mixing})
 
 
-def set_kinds(root: Any, symbols: list[str], basis_set: str | None, pseudo_potential: str | None) -> None:
+def set_kinds(root: Any, symbols: Sequence[str], basis_set: str | None, pseudo_potential: str | None) -> None:
     """Give each element its own section KIND; what it leaves open comes from KIND DEFAULT."""
     from ase.calculators.cp2k import InputSection
 
@@ -129,7 +141,7 @@ def set_orbital_transformation(root: Any) -> None:
     apply(scf, {"OUTER_SCF": {"MAX_SCF": 10, "EPS_SCF": tolerance}})
 
 
-def set_smearing(root: Any, temperature: float, added_orbitals: int) -> None:
+def set_smearing(root: Any, temperature: float, added_orbitals: int | None) -> None:
     """Occupy orbitals as Fermi and Dirac say, which needs diagonalization."""
     scf = section(root, *SCF)
     remove_sections(scf, "OT", "OUTER_SCF", "SMEAR")
@@ -141,7 +153,7 @@ def smears(options: CP2KOptions) -> bool:
     """Whether occupations are smeared, by whichever part of the options."""
     if options.smearing_K is not None:
         return True
-    root = parse_template(options.template)
+    root = read_template(options)
     apply(root, copy.deepcopy(options.overrides))
     return _smear(root) is not None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 BUILT_IN = """\
@@ -46,6 +46,21 @@ BUILT_IN = """\
 DFT = ("FORCE_EVAL", "DFT")
 SCF = (*DFT, "SCF")
 SUBSYS = ("FORCE_EVAL", "SUBSYS")
+PLACES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "functional": ((*DFT, "XC", "XC_FUNCTIONAL"), (*SUBSYS, "KIND", "POTENTIAL")),
+    "basis_set": ((*SUBSYS, "KIND", "BASIS_SET"),),
+    "pseudo_potential": ((*SUBSYS, "KIND", "POTENTIAL"),),
+    "cutoff_Ry": ((*DFT, "MGRID", "CUTOFF"),),
+    "rel_cutoff": ((*DFT, "MGRID", "REL_CUTOFF"),),
+    "scf": tuple((*SCF, name) for name in ("DIAGONALIZATION", "OT", "OUTER_SCF")),
+    "guess": ((*SCF, "SCF_GUESS"),),
+    "max_scf": ((*SCF, "MAX_SCF"),),
+    "eps_scf": ((*SCF, "EPS_SCF"),),
+    "smearing_K": ((*SCF, "SMEAR"), (*SCF, "ADDED_MOS")),
+    "added_orbitals": ((*SCF, "ADDED_MOS"),),
+    "mixing_alpha": tuple((*SCF, "MIXING", name) for name in ("_", "METHOD", "ALPHA")),
+}
+"""Where in the input the labeler's options are written."""
 
 
 def parse_template(text: str) -> Any:
@@ -125,6 +140,19 @@ def apply(parent: Any, overrides: Mapping[str, Any]) -> None:
         else:
             parent.subsections = [part for part in parent.subsections if part not in same]
             set_keyword(parent, name, *(value if isinstance(value, list) else [] if value is None else [value]))
+
+
+def without(overrides: Mapping[str, Any], paths: Collection[tuple[str, ...]]) -> dict[str, Any]:
+    """Overrides, as `apply` takes them, without what they say of the keywords and sections at some paths."""
+    kept: dict[str, Any] = {}
+    for key, value in overrides.items():
+        name = key.partition(" ")[0].upper()
+        below = {path[1:] for path in paths if path[0] == name}
+        if not below:
+            kept[key] = value
+        elif () not in below and isinstance(value, Mapping):
+            kept[key] = without(value, below)
+    return kept
 
 
 def _word(value: Any) -> str:

@@ -37,14 +37,26 @@ class LabelerOptions(Options):
         for reason, rules in (self.retries or {}).items():
             for changes in rules:
                 try:
-                    self.changed(changes)
+                    self.attempting(changes)
                 except ValidationError as error:
                     raise ValueError(f"retries.{reason}: {first_finding(error, type(self).model_fields)}") from error
         return self
 
     def changed(self, changes: dict[str, Any]) -> Self:
-        """The same options with some of them changed, validated, and without rules for a further attempt."""
-        return type(self).model_validate({**self.model_dump(), **changes, "retries": {}})
+        """The same options with some of them changed, validated; the changes win over what `yielding` takes out."""
+        return type(self).model_validate({**self.model_dump(), **self.yielding(changes), **changes})
+
+    def attempting(self, changes: dict[str, Any]) -> Self:
+        """The options of a further attempt, which has no rules for another one."""
+        return self.changed({**changes, "retries": {}})
+
+    def yielding(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """Options in a code's own words without those that say the same as the keys of `changes`.
+
+        Such words win over the keys of the campaign, but not over those of a further attempt or a second calculation,
+        which would be the first one over again.
+        """
+        return {}
 
     def deciding(self) -> dict[str, Any]:
         """The options that decide the numbers, as plain values."""

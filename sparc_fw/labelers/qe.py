@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
-from ase.units import Ry
 from pydantic import Field, field_validator
 
+from sparc_fw.documents import json_hash
 from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.labelers import qe_files
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, Numbers, charge_and_spin, check_electrons
@@ -18,10 +18,9 @@ from sparc_fw.labelers.box import ISOLATED, Periodicity, boxed, periodicity, sla
 from sparc_fw.labelers.contents import file_sha256
 from sparc_fw.labelers.external import calculation_folder, run_program
 from sparc_fw.labelers.program import first_output, program_environment, program_words
+from sparc_fw.labelers.qe_namelists import OWN_KEYS, WORDS, make_namelists, refuse_other_electrons, without
 
 ADVICE = "expected pw.x (Debian, Ubuntu: apt install quantum-espresso)"
-OWN_KEYS = frozenset({"calculation", "prefix", "outdir", "pseudo_dir", "tprnfor", "tstress", "nat", "ntyp", "ibrav"})
-"""What the labeler itself must set."""
 LEAST_HEIGHT_A = 11.0
 """pw.x wants the images of a slab twice 10 bohr apart, where it cuts pseudopotentials off."""
 
@@ -85,6 +84,10 @@ class QEOptions(LabelerOptions):
                 if not isinstance(value, bool | int | float | str):
                     raise ValueError(f"{name}.{key}: found {value!r}, expected a number, text or true/false")
         return namelists
+
+    def yielding(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """The namelists without what says the same as the keys of `changes`."""
+        return {} if "namelists" in changes else {"namelists": without(self.namelists, changes)}
 
 
 class QELabeler(Labeler[QEOptions]):
@@ -162,6 +165,7 @@ class QELabeler(Labeler[QEOptions]):
 
     def check(self, frame: Atoms) -> None:
         """Raise `InputError` if a frame can never be labelled: electrons, cell, pseudopotentials, their cut-off."""
+        refuse_other_electrons(self.options.namelists, frame)
         periodic = self._periodicity(frame) != "molecule"
         # A metal's cell may hold an odd number of electrons without a magnetic moment.
         if not (periodic and self.options.smearing is not None and charge_and_spin(frame)[1] == 0):
@@ -217,6 +221,13 @@ class QELabeler(Labeler[QEOptions]):
             kpoints = (*kpoints[:2], 1)
         return qe_files.input_text(frame, self._namelists(frame), options.pseudopotentials, kpoints)
 
+    def way(self, frame: Atoms) -> str:
+        """Hash of the namelists, but for the number of steps, and of what else decides the numbers."""
+        namelists = self._namelists(frame)
+        del namelists["electrons"]["electron_maxstep"]
+        beside = {*WORDS, "namelists"}
+        return json_hash([namelists, {key: value for key, value in self.deciding().items() if key not in beside}])
+
     def _periodicity(self, frame: Atoms) -> Periodicity:
         """How a frame repeats; without a correction a slab's images are where its cell puts them."""
         if frame.pbc.any() and self.options.assume_isolated == "none" and frame.cell.rank == 3:
@@ -231,42 +242,7 @@ class QELabeler(Labeler[QEOptions]):
         return first, second, third
 
     def _namelists(self, frame: Atoms) -> dict[str, dict[str, Any]]:
-        options, repeats = self.options, self._periodicity(frame)
-        charge, spin = charge_and_spin(frame)
-        control = {
-            "calculation": "scf",
-            "prefix": qe_files.PREFIX,
-            "outdir": ".",
-            "pseudo_dir": str(self.settings.pseudo_dir),
-            "tprnfor": True,
-            "tstress": repeats == "crystal",
-        }
-        system: dict[str, Any] = {"ecutwfc": options.ecutwfc_Ry, "tot_charge": charge}
-        if options.ecutrho_Ry is not None:
-            system["ecutrho"] = options.ecutrho_Ry
-        if spin:
-            system |= {"nspin": 2, "tot_magnetization": spin}
-        if options.smearing is not None:
-            width = options.smearing_width_eV / Ry
-            system |= {"occupations": "smearing", "smearing": options.smearing, "degauss": width}
-        if repeats != "crystal":
-            system["assume_isolated"] = "2D" if repeats == "slab" else options.assume_isolated
-        if options.starting_density == "ions":
-            kinds = range(len(set(frame.get_chemical_symbols())))
-            system |= {f"starting_charge({kind + 1})": 0.5 * (-1) ** kind for kind in kinds}
-        electrons = {
-            "startingwfc": options.starting_wavefunctions,
-            "conv_thr": options.conv_thr_Ry,
-            "electron_maxstep": options.electron_maxstep,
-            "mixing_beta": options.mixing_beta,
-            "diagonalization": options.diagonalization,
-        }
-        given = options.namelists
-        return {
-            "control": control | given.get("control", {}),
-            "system": system | given.get("system", {}),
-            "electrons": electrons | given.get("electrons", {}),
-        }
+        return make_namelists(self.options, frame, self._periodicity(frame), self.settings.pseudo_dir)
 
 
 @cache

@@ -6,7 +6,7 @@ import importlib.util
 import shlex
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -22,15 +22,10 @@ from sparc_fw.labelers.external import calculation_folder
 from sparc_fw.labelers.vasp_input import VASPInput, build_input, potcar_names
 from sparc_fw.labelers.vasp_output import read_output, refuse_other_atoms
 from sparc_fw.labelers.vasp_potcar import ASE_VARIABLE, PMG_VARIABLE, potcar_folder, read_potcars
+from sparc_fw.labelers.vasp_tags import LIMITS, TECHNICAL, deciding_tags, own_incar, plain_kpoints, way_tags
 
-_TECHNICAL = frozenset(
-    [
-        *("ALGO", "IALGO", "ISEARCH", "TIME", "NELM", "NELMIN", "NELMDL", "ISTART", "ICHARG", "LWAVE", "LCHARG"),
-        *("IMIX", "AMIX", "BMIX", "AMIX_MAG", "BMIX_MAG", "AMIN", "MAXMIX", "WC", "ISYM", "SYMPREC", "POTIM", "SMASS"),
-        *("NBANDS", "NCORE", "NPAR", "KPAR", "NSIM", "LPLANE", "LSCALAPACK", "LSCALU"),
-    ]
-)
-"""Tags by which a calculation finds its way, but which do not decide where it arrives."""
+if TYPE_CHECKING:
+    from pymatgen.io.vasp.inputs import Incar
 
 _VERSIONS: dict[str, str] = {}
 """VASP tells its version in its output alone: by command, that of the last calculation of this process."""
@@ -151,6 +146,30 @@ class VASPLabeler(Labeler[VASPOptions]):
             found.append(f"vasp needs POTCAR files: found no folder {folder}")
         return found
 
+    def deciding(self) -> dict[str, Any]:
+        """What decides the numbers: options, and tags and k-points as VASP reads them, however they are written."""
+        values, options = super().deciding(), self.options
+        values["user_incar_settings"] = deciding_tags(options.user_incar_settings)
+        if options.input_set is None:
+            values |= {"incar": deciding_tags(self._own_incar()), "user_incar_settings": {}}
+        if options.kpoints:
+            values["kpoints"] = plain_kpoints(options.kpoints)
+        return values
+
+    def effort(self) -> dict[str, Any]:
+        """How much is tried for a number: options, and the limits among the tags."""
+        tags = self._own_incar() if self.options.input_set is None else self.options.user_incar_settings
+        return super().effort() | {"tags": {tag: value for tag, value in tags.items() if tag.upper() in LIMITS}}
+
+    def _own_incar(self) -> Incar:
+        return own_incar(self.options.incar, self.options.user_incar_settings)
+
+    def way(self, frame: Atoms) -> str:
+        """Hash of a frame's tags, but for those that VASP's defaults say, and of what else decides the numbers."""
+        beside = {"incar", "user_incar_settings", *self.options.steering}
+        others = {key: value for key, value in self.deciding().items() if key not in beside}
+        return json_hash([way_tags(self.input(frame).incar), others])
+
     def potentials_of(self, frame: Atoms) -> list[str]:
         """Hashes of the POTCARs of a frame's elements; where there are no POTCARs, their family and names."""
         elements = tuple(sorted(set(frame.get_chemical_symbols())))
@@ -245,7 +264,7 @@ class VASPLabeler(Labeler[VASPOptions]):
 
         written = Incar.from_str(given.incar.get_str())
         final = Incar.from_file(folder / "INCAR")
-        changed = [tag for tag in {*written, *final} - _TECHNICAL if written.get(tag) != final.get(tag)]
+        changed = [tag for tag in {*written, *final} - TECHNICAL if written.get(tag) != final.get(tag)]
         said = [f"{tag} from {written.get(tag)} to {final.get(tag)}" for tag in sorted(changed)]
         if given.kpoints is not None and (folder / "KPOINTS").read_text() != f"{given.kpoints}":
             said.append("the k-points")

@@ -15,6 +15,7 @@ from ase.geometry import complete_cell
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.base import LabelError, charge_and_spin, check_electrons
 from sparc_fw.labelers.vasp_potcar import read_potcars, valence
+from sparc_fw.labelers.vasp_tags import own_incar
 
 if TYPE_CHECKING:
     from pymatgen.io.vasp.inputs import Incar, Kpoints
@@ -188,14 +189,9 @@ def _by_set(options: VASPOptions, atoms: Atoms, periodic: bool) -> Parts:
 
 
 def _by_incar(options: VASPOptions, atoms: Atoms, periodic: bool) -> Parts:
-    from pymatgen.io.vasp.inputs import Incar, Kpoints
+    from pymatgen.io.vasp.inputs import Kpoints
 
-    incar = Incar.from_str(options.incar)
-    for tag, value in options.user_incar_settings.items():
-        if value is None:
-            incar.pop(tag, None)
-        else:
-            incar[tag] = value
+    incar = own_incar(options.incar, options.user_incar_settings)
     for tag in _UNREAD[:2]:
         incar.setdefault(tag, False)
     kpoints = None

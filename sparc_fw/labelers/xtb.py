@@ -63,14 +63,21 @@ class XTBLabeler(Labeler[XTBOptions]):
     own_retries: ClassVar[dict[Reason, list[dict[str, Any]]]] = {
         "not_converged": [{"guess": "eeq"}, {"mixer_damping": 0.1, "max_iterations": 1000}]
     }
-    rechecks: ClassVar[list[dict[str, Any]]] = [{"guess": "eeq", "accuracy": 0.1}, {"guess": "eeq"}]
+    rechecks: ClassVar[list[dict[str, Any]]] = [
+        {"guess": guess, **stricter} for guess in ("eeq", "sad") for stricter in ({"accuracy": 0.1}, {})
+    ]
 
     def version(self) -> str:
         """Version of tblite."""
         return package_version("tblite")
 
     def check(self, frame: Atoms) -> None:
-        """Raise `InputError` if a frame can never be labelled: unknown element or wrong electron count."""
+        """Raise `InputError` if a frame can never be labelled: unknown element, wrong electron count, no cell."""
+        if frame.pbc.any() and frame.cell.rank < 3:
+            raise InputError(
+                f"labeler xtb: found a periodic frame, pbc {frame.pbc.tolist()}, with the cell {frame.cell.tolist()}; "
+                "expected three cell vectors, with vacuum where it does not repeat, or pbc false"
+            )
         outside = sorted({int(number) for number in frame.numbers if not 1 <= number <= HEAVIEST})
         if outside:
             symbol = frame.symbols[int(np.flatnonzero(frame.numbers == outside[0])[0])]

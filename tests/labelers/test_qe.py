@@ -72,6 +72,29 @@ def test_namelists_that_cannot_work_are_refused(namelists: dict[str, Any]) -> No
         QEOptions(pseudopotentials={}, namelists=namelists)
 
 
+@pytest.mark.parametrize(
+    ("system", "spin", "told"),
+    [
+        ({"tot_charge": 1}, 0, "tot_charge: found 1 .* expected 0"),
+        ({"NSPIN": 2, "tot_magnetization": 2}, 0, "tot_magnetization: found 2 .* expected 0"),
+        ({"nspin": 2}, 0, "nspin: found 2 .* expected 1"),
+        ({"nspin": 1}, 2, "nspin: found 1 .* expected 2"),
+        ({"tot_magnetization": -1}, 2, "tot_magnetization: found -1 .* charge 0 and spin 2, expected 2"),
+        ({"nspin": 2, "tot_magnetization": 2}, 2, None),
+        ({"nspin": 2, "tot_magnetization": 0, "starting_magnetization(1)": 0.5}, 0, None),
+    ],
+)
+def test_electrons_that_contradict_the_frame_are_refused(system: dict[str, Any], spin: int, told: str | None) -> None:
+    frame = hydrogen()
+    frame.info["spin"] = spin
+    by_words = labeler(namelists={"system": system})
+    if told is None:
+        by_words.check(frame)
+        return
+    with pytest.raises(InputError, match=rf"labeler qe: namelists\.system\.{told}"):
+        by_words.check(frame)
+
+
 def test_machine_settings_are_not_part_of_the_key(tmp_path: Path) -> None:
     (tmp_path / "H.UPF").write_text("a pseudopotential")
     table = {"H": "H.UPF"}

@@ -19,6 +19,7 @@ class PickyOptions(LabelerOptions):
     kind: Literal["picky"] = "picky"
     mixing: float = Field(0.5, gt=0)
     force: float = 1.0
+    astray: Literal["forces", "stress"] | None = None
 
 
 class Picky(Labeler[PickyOptions]):
@@ -37,7 +38,12 @@ class Picky(Labeler[PickyOptions]):
     def calculate(self, frame: Atoms) -> Numbers:
         if self.options.mixing > 0.2:
             raise LabelError("not_converged", f"mixing {self.options.mixing:g} oscillates")
-        return -1.0, np.full((len(frame), 3), self.options.force), None, 1
+        forces = np.full((len(frame), 3), self.options.force)
+        if self.options.astray is None:
+            return -1.0, forces, None, 1
+        numbers = {"forces": forces, "stress": np.zeros(6)}
+        numbers[self.options.astray].flat[-1] = np.nan
+        return -1.0, numbers["forces"], numbers["stress"], 1
 
 
 FRAME = Atoms("H2", [(0, 0, 0), (0, 0, 0.8)])
@@ -70,6 +76,12 @@ def test_a_force_beyond_the_cap_fails_the_label() -> None:
     assert (found.status, found.reason, found.energy) == ("failed", "force_cap", None)
     assert "a force of 51.96 eV/Å is above force_cap, 30 eV/Å" in found.message
     assert label(mixing=0.1, force=30.0, force_cap=None).status == "ok"
+
+
+@pytest.mark.parametrize("astray", ["forces", "stress"])
+def test_numbers_that_are_not_finite_fail_the_label(astray: str) -> None:
+    found = label(mixing=0.1, astray=astray)
+    assert (found.status, found.reason, found.message) == ("failed", "nan", f"not finite: {astray}")
 
 
 def test_rules_that_change_numbers_and_the_cap_are_part_of_the_key() -> None:

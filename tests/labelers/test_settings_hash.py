@@ -13,6 +13,7 @@ from sparc_fw.labelers.ase_calculator import ASELabeler, ASEOptions
 from sparc_fw.labelers.base import Labeler
 from sparc_fw.labelers.command import CommandLabeler, CommandOptions
 from sparc_fw.labelers.cp2k import CP2KLabeler, CP2KOptions
+from sparc_fw.labelers.cp2k_input import BUILT_IN
 from sparc_fw.labelers.potential import PotentialLabeler, PotentialLabelerOptions
 from sparc_fw.labelers.pyscf import PySCFLabeler, PySCFOptions
 from sparc_fw.labelers.qe import QELabeler, QEOptions
@@ -53,6 +54,9 @@ def labeler(kind: str, settings: Settings | None = None, **options: Any) -> Labe
         ("qe", {"timeout_seconds": 10.0, "electron_maxstep": 99}),
         ("vasp", {"timeout_seconds": 10.0}),
         ("vasp", {"handlers": [], "max_errors": 9, "unlisted_tags": ["LNEW"]}),
+        ("vasp", {"user_incar_settings": {"NELM": 300}}),
+        ("cp2k", {"template": BUILT_IN.replace("MAX_SCF 60", "MAX_SCF 300")}),
+        ("cp2k", {"overrides": {"FORCE_EVAL": {"DFT": {"SCF": {"MAX_SCF": 300}}}}}),
         ("ase", {"timeout_seconds": 10.0}),
         ("command", {"timeout_seconds": 10.0, "code_version": "2.0"}),
         ("potential", {"retries": {}}),
@@ -75,6 +79,12 @@ def test_what_decides_no_number_is_not_in_the_hash(kind: str, changes: dict[str,
         ("xtb", {"retries": {"not_converged": [{"electronic_temperature_K": 2000.0}]}}),
         ("cp2k", {"scf": "ot"}),
         ("cp2k", {"force_cap": None}),
+        ("cp2k", {"functional": "BLYP"}),
+        ("cp2k", {"smearing_K": 300.0}),
+        ("cp2k", {"vacuum_A": 5.0}),
+        ("cp2k", {"overrides": {"FORCE_EVAL": {"SUBSYS": {"KIND": {"BASIS_SET": "TZVP-GTH"}}}}}),
+        ("cp2k", {"overrides": {"FORCE_EVAL": {"DFT": {"SCF": {"OT": {}}}}}}),
+        ("cp2k", {"template": BUILT_IN.replace("EPS_SCF 1.0E-6", "EPS_SCF 1.0E-5")}),
         ("qe", {"mixing_beta": 0.2}),
         ("qe", {"ecutwfc_Ry": 70.0}),
         ("vasp", {"user_incar_settings": {"ENCUT": 500}}),
@@ -87,6 +97,66 @@ def test_what_decides_no_number_is_not_in_the_hash(kind: str, changes: dict[str,
 )
 def test_what_may_change_a_label_is_in_the_hash(kind: str, changes: dict[str, Any]) -> None:
     assert labeler(kind).settings_hash != labeler(kind, **changes).settings_hash
+
+
+INCAR = "ENCUT = 400\nISMEAR = 0; SIGMA = 0.05\n"
+KPOINTS = "a mesh\n0\nGamma\n2 2 2\n"
+
+
+@pytest.mark.parametrize(
+    ("incar", "kpoints", "same"),
+    [
+        ("! by hand\nSYSTEM = salt\nsigma=5e-2\nENCUT = 400.0 # eV\n\nISMEAR = 0\n", KPOINTS, True),
+        (INCAR + "NCORE = 8\nKPAR = 4\nNELM = 200\nLWAVE = .TRUE.\n", "another mesh\n0\nGamma\n2  2  2\n", True),
+        (INCAR.replace("400", "450"), KPOINTS, False),
+        (INCAR + "ALGO = All\n", KPOINTS, False),
+        (INCAR, KPOINTS.replace("2 2 2", "2 2 3"), False),
+        (INCAR, KPOINTS.replace("Gamma", "Monkhorst"), False),
+    ],
+)
+def test_an_incar_counts_as_vasp_reads_it(incar: str, kpoints: str, same: bool) -> None:
+    pytest.importorskip("pymatgen", reason="pymatgen is not installed")
+    first, second = (
+        labeler("vasp", input_set=None, incar=text, kpoints=points)
+        for text, points in ((INCAR, KPOINTS), (incar, kpoints))
+    )
+    assert (first.settings_hash == second.settings_hash) == same
+    changed = labeler("vasp", input_set=None, incar="ENCUT = 300", user_incar_settings={"encut": 400}).settings_hash
+    assert changed == labeler("vasp", input_set=None, incar="ENCUT = 400").settings_hash
+
+
+def _rewritten() -> str:
+    """The built-in template with comments, other spaces and numbers, in another order."""
+    lines = BUILT_IN.replace("CUTOFF 600\n", "cutoff   6.0E2 ! Ry\n").splitlines()
+    place = lines.index("    BASIS_SET_FILE_NAME BASIS_MOLOPT")
+    lines[place], lines[place + 1] = lines[place + 1], lines[place]
+    return "# mine\n&GLOBAL\n  PRINT_LEVEL HIGH\n&END\n\n" + "\n\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"template": _rewritten()},
+        {"cutoff_Ry": 600, "rel_cutoff": 60.0, "guess": "atomic", "eps_scf": 1e-6},
+        {"functional": "PBE", "basis_set": "DZVP-MOLOPT-SR-GTH", "pseudo_potential": "GTH-PBE"},
+        {"overrides": {"FORCE_EVAL": {"DFT": {"MGRID": {"CUTOFF": 600}, "PRINT": {"MULLIKEN": {"_": "ON"}}}}}},
+        {"template": BUILT_IN.replace("DZVP", "SZV"), "basis_set": "DZVP-MOLOPT-SR-GTH"},
+    ],
+)
+def test_cp2k_input_counts_whoever_wrote_it(options: dict[str, Any]) -> None:
+    assert labeler("cp2k", **options).settings_hash == labeler("cp2k").settings_hash
+
+
+def test_files_in_the_data_folder_of_cp2k_count_by_content(tmp_path: Path) -> None:
+    hashes = []
+    for place, basis, other in (("a", "one", "one"), ("b", "one", "two"), ("c", "two", "one")):
+        (tmp_path / place).mkdir()
+        for name, text in (("BASIS_MOLOPT", basis), ("POTENTIAL", "one"), ("BASIS_ADMM", other)):
+            (tmp_path / place / name).write_text(text)
+        hashes.append(labeler("cp2k", Settings(cp2k_data_dir=tmp_path / place)).settings_hash)
+    assert hashes[0] == hashes[1] != hashes[2]
+    # CP2K's own, of its version.
+    assert labeler("cp2k").settings_hash not in hashes
 
 
 def test_pseudopotentials_count_by_content(tmp_path: Path) -> None:

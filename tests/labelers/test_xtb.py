@@ -63,3 +63,11 @@ def test_electronic_temperature_reaches_tblite() -> None:
 def test_element_without_parameters_is_named() -> None:
     with pytest.raises(InputError, match="no parameters for element U"):
         labeler().check(Atoms("UH6", np.arange(21).reshape(7, 3)))
+
+
+@pytest.mark.parametrize(("cell", "pbc"), [((0, 0, 0), True), ((4, 4, 0), (True, True, False))])
+def test_a_periodic_frame_without_its_cell_is_bad_input(cell: Any, pbc: Any) -> None:
+    frame = Atoms("H2", [(0, 0, 0), (0, 0, 0.8)], cell=cell, pbc=pbc)
+    with pytest.raises(InputError, match=r"labeler xtb: found a periodic frame, .* expected three cell vectors"):
+        labeler().check(frame)
+    assert labeler().label(frame).reason == "bad_input"
