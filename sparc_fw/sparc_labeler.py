@@ -40,7 +40,7 @@ def labeler_section(folder: Path, reference: Reference) -> Translated:
     except OSError as error:
         raise InputError(f"{path}: dft_calculator.incar_file cannot be read: {error.strerror}") from error
     stated = Incar.from_str(text)
-    wanted = {} if reference.prec is None else {"PREC": reference.prec}
+    wanted: dict[str, str] = {} if reference.prec is None else {"PREC": reference.prec}
     spaced = "KSPACING" in stated
     if spaced:
         # With KSPACING ASE writes no k-points, and VASP lays the grid by this tag.
