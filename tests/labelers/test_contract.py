@@ -15,6 +15,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from external_codes import cp2k, hydrogen, qe
+from sparc_fw.child_process import end_guarded
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.ase_calculator import ASELabeler, ASEOptions
 from sparc_fw.labelers.base import Labeler
@@ -67,7 +68,8 @@ solver = Calculator("GFN2-xTB", numbers, positions / BOHR, charge=charge, uhf=sp
 solver.set("verbosity", 0)
 found = solver.singlepoint()
 forces = -found["gradient"] * HARTREE / BOHR
-comment = ["Properties=species:S:1:pos:R:3:forces:R:3", f"energy={{float(found['energy']) * HARTREE!r}}", "pbc=" + said["pbc"]]
+comment = ["Properties=species:S:1:pos:R:3:forces:R:3", "pbc=" + said["pbc"]]
+comment.append("energy=%r" % float(found["energy"] * HARTREE))
 if cell:
     stress = found["virial"] * HARTREE / abs(np.linalg.det(lattice))
     comment += ["Lattice=" + said["Lattice"], 'stress="' + " ".join(map(repr, stress.ravel().tolist())) + '"']
@@ -121,6 +123,10 @@ ENDLESS: dict[str, dict[str, Any]] = {
     "command": {"script": "#!/bin/sh\nexec sleep 60\n"},
     # The interpreter alone takes longer.
     "ase": {"timeout_seconds": 0.01},
+    # Shorter than any calculation.
+    "xtb": {"timeout_seconds": 1e-5},
+    "pyscf": {"timeout_seconds": 1e-5},
+    "potential": {"timeout_seconds": 1e-5},
 }
 NO_ELECTRONS = {"potential": "a model of nuclei alone counts no electrons: any charge or spin is refused"}
 
@@ -273,11 +279,12 @@ def test_unconverged_is_a_failed_label(make: Make) -> None:
     assert "onverge" in label.message
 
 
-@pytest.mark.parametrize("make", [CP2K, QE, COMMAND, EMT])
-def test_a_calculation_that_takes_too_long_is_ended(make: Make, tmp_path: Path) -> None:
-    labeler = make(**{"timeout_seconds": 0.3, **ENDLESS.get(make().options.kind, {})})
+@pytest.mark.parametrize("make", [CP2K, QE, COMMAND, EMT, XTB, PYSCF, POTENTIAL])
+def test_a_calculation_that_takes_too_long_is_ended(make: Make, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    kind = built(make, request).options.kind
+    labeler = built(make, request, **{"timeout_seconds": 0.3, **ENDLESS.get(kind, {})})
     with labeler.open(tmp_path / "label"):
-        label = labeler.label(bent_water())
+        label = labeler.label(molecule_for(labeler))
         assert (label.status, label.reason, label.energy) == ("failed", "timeout", None)
         assert processes_in(tmp_path) == []
     assert "longer than" in label.message
@@ -293,6 +300,30 @@ def test_a_crash_is_told_in_the_words_of_the_code(make: Make, tmp_path: Path) ->
         assert "nonsense" in label.message.lower()
         inputs = INPUTS.get(kind, "*.in*")
         assert len(list((tmp_path / "label").glob(f"*-0/{inputs}"))) == 1, "the input stays for its user"
+
+
+@pytest.mark.slow
+def test_a_time_limit_changes_no_number() -> None:
+    plain, limited = make_xtb(), make_xtb(timeout_seconds=600.0)
+    assert limited.settings_hash == plain.settings_hash
+    first, second = plain.label(bent_water()), limited.label(bent_water())
+    assert (first.energy, first.key) == (second.energy, second.key)
+    assert first.forces is not None
+    assert second.forces is not None
+    assert first.forces.tobytes() == second.forces.tobytes()
+    failed = make_xtb(timeout_seconds=600.0, max_iterations=2, retries={}).label(bent_water())
+    assert failed.reason == "not_converged"
+    cation = bent_water()
+    cation.info["charge"] = 1
+    with pytest.raises(InputError, match="found 0 unpaired electrons"):
+        limited.label(cation)
+    beside = limited._beside
+    assert beside is not None
+    end_guarded(beside._process)
+    lost = limited.label(bent_water())
+    assert (lost.reason, "the process ended with status" in lost.message) == ("crashed", True)
+    assert limited.label(bent_water()).energy == first.energy
+    limited.close()
 
 
 def processes_in(folder: Path) -> list[str]:
