@@ -26,8 +26,11 @@ ALLOWED = {
 }
 """What a filter can ask for."""
 
-OF_LABEL = ("status", "reason", "energy", "code", "seconds", "message", "attempts", "host", "version", "cores")
-OF_LABEL += ("settings_hash",)
+OF_LABEL = (
+    *("status", "reason", "energy", "message", "code", "version", "settings_hash"),
+    *("seconds", "attempts", "host", "cores"),
+)
+"""What a row takes over from its label as it is."""
 
 
 @dataclass(frozen=True)
@@ -196,21 +199,29 @@ def _told(row: LabelRow, label: Label, whence: MongoDocument) -> LabelRow:
     """The row of a frame with what is known of its label."""
     energy, forces = label.energy, label.forces
     payer = whence.get("computed_by") or {}
+    told: dict[str, Any] = {name: getattr(label, name) for name in OF_LABEL}
+    told |= {name: payer.get(name) for name in ("fw_id", "launch_id", "directory")}
     return replace(
         row,
         energy_per_atom=None if energy is None else energy / len(label.frame),
         max_force=None if forces is None else float(np.linalg.norm(forces, axis=1).max(initial=0.0)),
         suspect=_suspicion(whence["suspect"]) if "suspect" in whence else None,
-        **{name: getattr(label, name) for name in OF_LABEL},
-        **{name: payer.get(name) for name in ("fw_id", "launch_id", "directory")},
+        **told,
     )
 
 
 def _suspicion(found: MongoDocument) -> Suspicion:
     again = found.get("again", {})
     failed = f"{again['reason']}: {again['message']}" if again.get("reason") else None
-    scores = (float(found[name]) for name in ("z_energy", "z_force", "predicted_energy"))
-    return Suspicion(found["state"], found.get("why"), *scores, again.get("energy"), failed)
+    return Suspicion(
+        found["state"],
+        found.get("why"),
+        float(found["z_energy"]),
+        float(found["z_force"]),
+        float(found["predicted_energy"]),
+        again.get("energy"),
+        failed,
+    )
 
 
 @dataclass(frozen=True)
