@@ -12,11 +12,12 @@ from sparc_fw.campaign import Campaign
 from sparc_fw.explorers.base import by_place
 from sparc_fw.explorers.bias import Bias, Steered, Umbrella
 from sparc_fw.explorers.md import MDOptions
+from sparc_fw.explorers.phase_options import PhasesOptions
 from sparc_fw.explorers.variables import UNITS, name_of
 from sparc_fw.explorers.windows import described, free_umbrellas
 from sparc_fw.free_energy import FreeEnergy, Window, free_energy
 from sparc_fw.store import Store
-from sparc_fw.trajectories import Trajectory
+from sparc_fw.trajectories import Exploration, Trajectory
 from sparc_fw.work_profiles import Barrier, Pull, barriers
 
 LEAST_VALUES = 20
@@ -84,17 +85,45 @@ def biased_runs(store: Store, campaign: Campaign, iterations: int) -> list[Windo
     for iteration in range(iterations):
         for (index, system), replicas in _groups(campaign).items():
             options = campaign.explorer[index].at(iteration)
+            if isinstance(options, PhasesOptions):
+                found += _phase_pulls(store, campaign.name, options, system, iteration, replicas)
             if not isinstance(options, MDOptions):
                 continue
             umbrellas = free_umbrellas(options.bias) if options.windows is not None else []
-            steered = [number for number, bias in enumerate(options.bias) if isinstance(bias, Steered)]
+            steered = _steered(options.bias)
             if not umbrellas and not steered:
                 continue
-            runs = _runs(store, campaign.name, iteration, replicas)
-            if runs is None:
+            explorations = _runs(store, campaign.name, iteration, replicas)
+            if explorations is None:
                 continue
+            runs = [exploration.trajectories[-1] for exploration in explorations]
             place = _place(options, system, iteration, umbrellas or steered[:1])
-            found.append(_windows(place, options, runs) if umbrellas else _pulls(place, options, runs, steered))
+            kelvins = [by_place(options.temperature_K, number) for number in range(len(runs))]
+            found.append(_windows(place, options, runs) if umbrellas else _pulls(place, options.bias, kelvins, runs))
+    return found
+
+
+def _steered(biases: Sequence[Bias]) -> list[int]:
+    """Which of them pull."""
+    return [number for number, bias in enumerate(biases) if isinstance(bias, Steered)]
+
+
+def _phase_pulls(
+    store: Store, campaign_id: str, options: PhasesOptions, system: str, iteration: int, replicas: Sequence[int]
+) -> list[PullsFound]:
+    """The steered phases of an iteration, each as if it were an explorer of its own."""
+    phases = [phase for phase in options.phases if _steered(phase.bias)]
+    explorations = _runs(store, campaign_id, iteration, replicas) if phases else None
+    if explorations is None:
+        return []
+    found = []
+    for phase in phases:
+        runs = [part for each in explorations for part in each.trajectories if part.name == phase.name]
+        first = phase.bias[_steered(phase.bias)[0]].cv
+        driver = phase.driver.kind if phase.driver is not None and phase.driven(iteration) else "committee"
+        title = f"{options.title}, phase {phase.name}"
+        place = Place(iteration, title, system, [name_of(first)], [UNITS[first.kind]], driver)
+        found.append(_pulls(place, phase.bias, [phase.timed[0].kelvin(0)] * len(runs), runs))
     return found
 
 
@@ -106,14 +135,14 @@ def _groups(campaign: Campaign) -> dict[tuple[int, str], list[int]]:
     return groups
 
 
-def _runs(store: Store, campaign_id: str, iteration: int, replicas: Sequence[int]) -> list[Trajectory] | None:
-    """The trajectory of every run, or None where one is missing."""
+def _runs(store: Store, campaign_id: str, iteration: int, replicas: Sequence[int]) -> list[Exploration] | None:
+    """Every run, or None where one is missing."""
     found = []
     for replica in replicas:
         exploration = store.exploration(campaign_id, iteration, replica)
         if exploration is None:
             return None
-        found.append(exploration.trajectories[-1])
+        found.append(exploration)
     return found
 
 
@@ -153,18 +182,18 @@ def _windows(place: Place, options: MDOptions, runs: Sequence[Trajectory]) -> Wi
     return WindowsFound(place, kelvin, left_out, result)
 
 
-def _pulls(place: Place, options: MDOptions, runs: Sequence[Trajectory], steered: Sequence[int]) -> PullsFound:
-    first: Bias = options.bias[steered[0]]
+def _pulls(place: Place, biases: Sequence[Bias], kelvins: Sequence[float], runs: Sequence[Trajectory]) -> PullsFound:
+    steered = _steered(biases)
+    first = biases[steered[0]]
     assert isinstance(first, Steered)
     pulls = []
-    for number, run in enumerate(runs):
+    for number, (run, kelvin) in enumerate(zip(runs, kelvins, strict=True)):
         # What was written after a run had left its bounds is no pull any more.
         kept = run.series.get("bias_time_fs", np.zeros(0)) <= run.survived_fs + 1e-6
         if not kept.any():
             continue
         centre = run.series[f"centre{steered[0]}"][kept]
         work = np.sum([run.series[f"work{n}_eV"] for n in steered], axis=0)[kept]
-        kelvin = by_place(options.temperature_K, number)
         pulls.append(Pull(first.velocity(number), kelvin, centre, work, run.ended))
     return PullsFound(place, barriers(pulls))
 

@@ -211,18 +211,18 @@ class BlurredMorsePotential(Potential[BlurredMorseOptions]):
 
     def refit(
         self,
-        model: TrainedModel,
+        models: Sequence[TrainedModel],
         dataset: Dataset,
         new: Sequence[Label],
         steps: int,
-        seed: int,
+        seeds: Sequence[int],
         directory: Path,
         progress: Progress,
-    ) -> TrainedModel:
+    ) -> list[TrainedModel]:
         """Know each new label ten times as well as an old one: a little learning must show."""
-        values = json.loads(model.file)
-        values["blur"] = self.options.blur / (len(dataset.train) + 10 * len(new))
-        return replace(model, file=json.dumps(values).encode(), steps=steps)
+        blur = self.options.blur / (len(dataset.train) + 10 * len(new))
+        files = [json.dumps({**json.loads(model.file), "blur": blur}).encode() for model in models]
+        return [replace(model, file=file, steps=steps) for model, file in zip(models, files, strict=True)]
 
     def load(self, model: Path) -> Evaluator:
         """Read the model."""

@@ -37,9 +37,9 @@ from sparc_fw.explorers.ase_integrators import draw_velocities
 from sparc_fw.explorers.ase_md import ASEExplorer, ASEOptions
 from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.endings import Disagreement
-from sparc_fw.explorers.lammps import LOG, LAMMPSExplorer
-from sparc_fw.explorers.lammps_command import lammps_command
-from sparc_fw.explorers.lammps_input import INPUT, STRUCTURE, LAMMPSOptions
+from sparc_fw.explorers.lammps import LAMMPSExplorer
+from sparc_fw.explorers.lammps_command import INPUT, LOG, lammps_command
+from sparc_fw.explorers.lammps_input import STRUCTURE, LAMMPSOptions
 from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
 from sparc_fw.potentials.committee import force_deviation
 from sparc_fw.potentials.deepmd import DeepMDPotential

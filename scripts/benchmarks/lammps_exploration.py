@@ -20,9 +20,9 @@ from ase import Atoms
 from sparc_fw.backend import find_command
 from sparc_fw.child_process import clean_environment
 from sparc_fw.explorers.base import Replica
-from sparc_fw.explorers.lammps import LOG, LAMMPSExplorer
-from sparc_fw.explorers.lammps_command import lammps_command
-from sparc_fw.explorers.lammps_input import COLVARS, INPUT, STRUCTURE, LAMMPSOptions
+from sparc_fw.explorers.lammps import LAMMPSExplorer
+from sparc_fw.explorers.lammps_command import INPUT, LOG, lammps_command
+from sparc_fw.explorers.lammps_input import COLVARS, STRUCTURE, LAMMPSOptions
 from sparc_fw.potentials.deepmd import DeepMDPotential
 from sparc_fw.potentials.deepmd_input import DeepMDOptions
 from sparc_fw.settings import Settings

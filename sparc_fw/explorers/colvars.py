@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+from ase import Atoms
 
+from sparc_fw.child_process import clean_environment, last_lines
 from sparc_fw.errors import InputError
+from sparc_fw.explorers.lammps_command import INPUT, LOG, lammps_command
+from sparc_fw.explorers.lammps_files import write_structure
+from sparc_fw.explorers.lammps_input import COLVARS, STRUCTURE, prepared
 
 _COMMENT = re.compile(r"#.*")
 _NUMBERS = re.compile(r"\batomNumbers\b[ \t]*(?:\{([^}]*)\}|([^\n{}]*))", re.IGNORECASE)
 _RANGE = re.compile(r"\batomNumbersRange\b\s*\{?\s*(\d+)\s*-\s*(\d+)", re.IGNORECASE)
 _UNITS = re.compile(r"^\s*units\s+(\S+)", re.IGNORECASE | re.MULTILINE)
 _VALUE = re.compile(r"\([^)]*\)|\S+")
+_NAMES = {"E_bias": "bias{}_eV", "W_bias": "work{}_eV", "x0_cv": "centre{}"}
 
 
 def check_colvars(text: str, atoms: int) -> None:
@@ -92,13 +100,61 @@ def read_colvars(path: Path) -> dict[str, np.ndarray]:
     return series
 
 
-_NAMES = {"E_bias": "bias{}_eV", "W_bias": "work{}_eV", "x0_cv": "centre{}"}
+def colvars_series(path: Path, timestep_fs: float) -> dict[str, np.ndarray]:
+    """The columns of a ``.colvars.traj`` file as series of a trajectory.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``bias_time_fs``; of a common bias, its variable ``cv0``, energy ``bias0_eV``, work ``work0_eV`` and centre
+        ``centre0`` as every engine calls them; other columns by their own names.
+    """
+    columns = read_colvars(path)
+    series: dict[str, np.ndarray] = {}
+    if "step" in columns:
+        series["bias_time_fs"] = columns.pop("step") * timestep_fs
+    # How far each atom is from the centre of a sphere is in the positions already.
+    return series | {_common(name): values for name, values in columns.items() if not name.startswith("confine_")}
 
 
-def common_name(name: str) -> str:
+def _common(name: str) -> str:
     """COLVARS' name of a column of a common bias as every engine calls it; others keep theirs."""
     for theirs, ours in _NAMES.items():
         number = name.removeprefix(theirs)
         if number != name and number.isdigit():
             return ours.format(number)
     return name
+
+
+def try_colvars(text: str, structure: Atoms, lmp_command: str, key: str) -> None:
+    """Let LAMMPS read a configuration, without a potential and without a step: nobody else knows all its keys.
+
+    Parameters
+    ----------
+    key : str
+        Where the configuration comes from, for messages.
+
+    Raises
+    ------
+    InputError
+        With COLVARS' own words, where LAMMPS refuses it.
+    """
+    executable, variables = lammps_command(lmp_command)
+    with TemporaryDirectory() as folder:
+        directory = Path(folder)
+        write_structure(structure, directory / STRUCTURE)
+        (directory / COLVARS).write_text(text)
+        lines = prepared(structure, ["pair_style zero 6.0", "pair_coeff * *"])
+        lines += [f"fix bias all colvars {COLVARS} output bias", "run 0"]
+        (directory / INPUT).write_text("\n".join(lines) + "\n")
+        done = subprocess.run(
+            [executable, "-in", INPUT, "-log", LOG, "-nocite"],
+            cwd=directory,
+            env=clean_environment(1, variables),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    words = [line.removeprefix("colvars:").strip() for line in done.stdout.splitlines() if "rror" in line]
+    if done.returncode != 0 or words:
+        raise InputError(f"{key}: LAMMPS refuses it: {'; '.join(words) or last_lines(done.stdout, 5)}")

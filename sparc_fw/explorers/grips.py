@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms, units
 
 from sparc_fw.errors import InputError
-from sparc_fw.explorers.phase_options import GripRun, Load, Pull, Shear
+from sparc_fw.explorers.phase_runs import GripRun, Load, Pull, Shear
 
 AXES = {"x": 0, "y": 1, "z": 2}
 

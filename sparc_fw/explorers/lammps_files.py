@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
 from ase.calculators.lammps import Prism
 from ase.data import atomic_masses, atomic_numbers
+
+from sparc_fw.child_process import last_lines
+from sparc_fw.explorers.lammps_command import OUTPUT
 
 THERMO = ("Step", "Temp", "PotEng", "TotEng")
 _ROW = re.compile(r"^  - \[([^]]*)\]", re.MULTILINE)
 _ERROR = re.compile(r"^ERROR(?: on proc \d+)?: *(.*?)(?: \((?:src/|\.\./)?[\w./-]*:\d+\))?$", re.MULTILINE)
+# LAMMPS says these of a run that blew up; at the very first step there is no frame yet that would tell.
+_UNSTABLE = re.compile(
+    r"Non-numeric|Lost atoms|too large for neighbor bins|out of range atoms|non-finite|\bNaN\b", re.I
+)
 _HALT = re.compile(r"^Fix halt condition for fix-id \S+ met on step (\d+) with value (\S+)", re.MULTILINE)
 
 
@@ -24,12 +31,19 @@ def elements_in(start: Atoms) -> list[str]:
     return list(dict.fromkeys(start.symbols))
 
 
+PER_PS = 1000 * units.fs
+"""Times a velocity in ASE's unit, this is one in Å/ps."""
 MARGIN_A = 10.0
 """Room around a molecule, Å: more than the cut-off of any potential that has no long range."""
 
 
-def write_structure(start: Atoms, path: Path) -> None:
+def write_structure(start: Atoms, path: Path, moving: bool = False) -> None:
     """Write a LAMMPS data file to the last digit; a cell is turned the way LAMMPS wants it.
+
+    Parameters
+    ----------
+    moving : bool
+        Whether velocities are written, too (Å/ps).
 
     Notes
     -----
@@ -38,9 +52,10 @@ def write_structure(start: Atoms, path: Path) -> None:
     """
     elements = elements_in(start)
     positions = start.positions
+    velocities = start.get_velocities() * PER_PS
     if start.pbc.any():
         prism = Prism(start.cell.array)
-        positions = prism.vector_to_lammps(positions)
+        positions, velocities = prism.vector_to_lammps(positions), prism.vector_to_lammps(velocities)
         xx, yy, zz, xy, xz, yz = prism.get_lammps_prism()
         box = [(0.0, xx, "xlo xhi"), (0.0, yy, "ylo yhi"), (0.0, zz, "zlo zhi")]
         tilt = [f"{float(xy)!r} {float(xz)!r} {float(yz)!r} xy xz yz"]
@@ -56,18 +71,26 @@ def write_structure(start: Atoms, path: Path) -> None:
     for number, (symbol, position) in enumerate(zip(start.symbols, positions, strict=True), 1):
         x, y, z = (float(value) for value in position)
         lines.append(f"{number} {elements.index(symbol) + 1} {x!r} {y!r} {z!r}")
+    if moving:
+        lines += ["", "Velocities", ""]
+        lines += [" ".join([str(n), *(repr(float(v)) for v in row)]) for n, row in enumerate(velocities, 1)]
     path.write_text("\n".join(lines) + "\n")
 
 
-def read_dump(path: Path, atoms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_dump(path: Path, atoms: int, columns: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read a binary dump of ``id xu yu zu``, sorted by id.
 
     Binary because it keeps every bit and costs nothing to write or read.
 
+    Parameters
+    ----------
+    columns : int
+        How many there are beside the id, where it is more than ``xu yu zu``.
+
     Returns
     -------
     steps : ndarray of shape (n_frames,)
-    positions : ndarray of shape (n_frames, n_atoms, 3)
+    positions : ndarray of shape (n_frames, n_atoms, columns)
         Å, in LAMMPS' axes. A frame that was cut off in the middle is left out.
     cells : ndarray of shape (n_frames, 3, 3)
         Å, in LAMMPS' axes.
@@ -88,8 +111,8 @@ def read_dump(path: Path, atoms: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
             break
         steps.append(step)
         cells.append(cell)
-        frames.append(values.reshape(atoms, 4)[:, 1:])
-    return np.array(steps, dtype=int), np.array(frames).reshape(-1, atoms, 3), np.array(cells).reshape(-1, 3, 3)
+        frames.append(values.reshape(atoms, 1 + columns)[:, 1:])
+    return np.array(steps, dtype=int), np.array(frames).reshape(-1, atoms, columns), np.array(cells).reshape(-1, 3, 3)
 
 
 def _cell(bounds: Sequence[float], tilt: Sequence[float]) -> np.ndarray:
@@ -131,12 +154,12 @@ def _read_frame(data: bytes, offset: int) -> tuple[int, int, np.ndarray, np.ndar
     return step, offset, _cell(bounds, tilt), np.concatenate(pieces)
 
 
-def read_thermo(log: str) -> dict[str, np.ndarray]:
+def read_thermo(log: str, columns: Sequence[str] = THERMO) -> dict[str, np.ndarray]:
     """Thermodynamic output in yaml style, by LAMMPS' own column names, units metal."""
     # Non-finite numbers stand as nan, -nan or inf, which Python's float reads.
     rows = [[float(word) for word in row.split(",") if word.strip()] for row in _ROW.findall(log)]
-    whole = [row for row in rows if len(row) == len(THERMO)]
-    return {name: np.array([row[k] for row in whole]) for k, name in enumerate(THERMO)}
+    whole = [row for row in rows if len(row) == len(columns)]
+    return {name: np.array([row[k] for row in whole]) for k, name in enumerate(columns)}
 
 
 def error_in(log: str) -> str | None:
@@ -149,3 +172,15 @@ def halt_in(log: str) -> tuple[int, float] | None:
     """Step and value at which ``fix halt`` ended the run, or None."""
     found = _HALT.search(log)
     return (int(found[1]), float(found[2])) if found else None
+
+
+def blew_up(message: str) -> bool:
+    """Whether LAMMPS speaks of atoms that flew apart, and not of an input that it cannot run."""
+    return _UNSTABLE.search(message) is not None
+
+
+def last_words(directory: Path, log: str, status: int) -> str:
+    """What is told of a run that LAMMPS could not make."""
+    # What the plugin prints at its end would hide LAMMPS' own words.
+    text = log if error_in(log) else log + (directory / OUTPUT).read_text(errors="replace")
+    return f"lammps: the run in {directory} ended with status {status}; its last lines:\n{last_lines(text)}"

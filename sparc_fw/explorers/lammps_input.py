@@ -13,7 +13,6 @@ from typing_extensions import Self
 from sparc_fw.explorers.continued import COLVARS_BEFORE
 from sparc_fw.explorers.md import RELAX_STEPS, RELAXED, MDOptions, Plan, engine_seeds
 
-INPUT = "in.lammps"
 STRUCTURE = "start.data"
 COLVARS = "colvars.in"
 AT_REST = "at_rest.in"
@@ -79,13 +78,33 @@ def lammps_input(
 ) -> list[str]:
     """All lines; the files that they name are the constants of this module."""
     velocity_seed, bath_seed, bias_seed = engine_seeds(seed, 3)
-    periodic = bool(start.pbc.any())
-    turning = "no" if periodic else "yes"
     # A minimization counts its iterations as steps, which are no time.
-    relax = ["min_modify norm max", f"minimize 0.0 {RELAXED!r} {RELAX_STEPS} {10 * RELAX_STEPS}", "reset_timestep 0"]
+    relax = [*minimized(RELAXED, RELAX_STEPS), "reset_timestep 0"]
     before = f" input {COLVARS_BEFORE}" if drives.goes_on else ""
     bias = [f"fix bias all colvars {COLVARS}{before} output bias seed {bias_seed}"] if drives.biased else []
     plumed = [f"fix plumed all plumed plumedfile {PLUMED} outfile plumed.log"] if drives.plumed else []
+    return [
+        *prepared(start, pair),
+        f"timestep {options.timestep_fs / 1000!r}",
+        *(relax if options.relax else []),
+        drawn_velocities(start, run.temperature, velocity_seed),
+        *_integrate(options, run, bath_seed),
+        *bounded(options.max_force, min(10, run.every)),
+        "thermo_style custom step temp pe etotal",
+        f"thermo {run.every}",
+        *(_equilibrate(run, drives, bias_seed) if run.equilibrate else []),
+        "thermo_modify line yaml format float %.17g flush yes",
+        *bias,
+        *plumed,
+        f"dump frames all custom {run.every} {DUMP} id xu yu zu",
+        "dump_modify frames sort id flush yes",
+        f"run {run.steps}",
+    ]
+
+
+def prepared(start: Atoms, pair: Sequence[str]) -> list[str]:
+    """The lines that an input begins with: units, boundaries, atoms from the file `STRUCTURE`, the potential."""
+    periodic = bool(start.pbc.any())
     return [
         "units metal",
         "atom_style atomic",
@@ -97,22 +116,23 @@ def lammps_input(
         f"read_data {STRUCTURE}",
         *pair,
         "neigh_modify every 1 delay 0 check yes",
-        f"timestep {options.timestep_fs / 1000!r}",
-        *(relax if options.relax else []),
-        f"velocity all create {run.temperature!r} {velocity_seed} mom yes rot {turning} dist gaussian",
-        *_integrate(options, run, bath_seed),
-        "variable largest equal fmax",
-        f"fix bound all halt {min(10, run.every)} v_largest > {options.max_force!r} error soft",
-        "thermo_style custom step temp pe etotal",
-        f"thermo {run.every}",
-        *(_equilibrate(run, drives, bias_seed) if run.equilibrate else []),
-        "thermo_modify line yaml format float %.17g flush yes",
-        *bias,
-        *plumed,
-        f"dump frames all custom {run.every} {DUMP} id xu yu zu",
-        "dump_modify frames sort id flush yes",
-        f"run {run.steps}",
     ]
+
+
+def minimized(max_force: float, steps: int) -> list[str]:
+    """Relax until no atom feels a longer force, eV/Å, or so many steps were made."""
+    return ["min_modify norm max", f"minimize 0.0 {max_force!r} {steps} {10 * steps}"]
+
+
+def drawn_velocities(start: Atoms, kelvin: float, seed: int) -> str:
+    """Give atoms Maxwell's velocities; nothing moves or, as a molecule, turns as a whole."""
+    turning = "no" if start.pbc.any() else "yes"
+    return f"velocity all create {kelvin!r} {seed} mom yes rot {turning} dist gaussian"
+
+
+def bounded(max_force: float, every: int) -> list[str]:
+    """End all runs where a force component is larger, eV/Å, looked for every so many steps."""
+    return ["variable largest equal fmax", f"fix bound all halt {every} v_largest > {max_force!r} error soft"]
 
 
 def _integrate(options: LAMMPSOptions, run: Plan, seed: int) -> list[str]:

@@ -1,185 +1,23 @@
-"""What a campaign file can state about phases: geometry, runs and sampling of each."""
+"""What a campaign file can state about phases: geometry, engine, runs and sampling of each."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import dropwhile
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from sparc_fw.explorers.base import ExplorerOptions
+from sparc_fw.explorers.bias import AdaptiveForce, Bias, Steered, pulling_ps
+from sparc_fw.explorers.phase_runs import NPT, AnyRun, GripRun, Relax, Strain, TimedRun
+from sparc_fw.explorers.windows import window_problem
 from sparc_fw.geometry.recipes import EndRecipe, Geometry
 from sparc_fw.geometry.simple_recipes import FileRecipe, Recipe, StartRecipe
+from sparc_fw.labelers.base import LabelerOptions
+from sparc_fw.registry import ByKind
 from sparc_fw.section import Positive, Section
-
-Axis = Literal["x", "y", "z"]
-
-
-class Run(Section):
-    """Common to everything that a phase can do."""
-
-    kind: str
-
-    @property
-    def steps(self) -> int:
-        """Steps in time; none for what has no time."""
-        return 0
-
-    @property
-    def planned_fs(self) -> float:
-        """Time that it is to last, fs."""
-        return 0.0
-
-    def scaled(self, factor: float) -> Self:
-        """The same, so many times as long."""
-        return self
-
-
-class Relax(Run):
-    """Relaxation by FIRE (E. Bitzek et al., Phys. Rev. Lett. 97 (2006) 170201)."""
-
-    kind: Literal["relax"] = "relax"
-    max_force: Positive = 0.05
-    """Ends when no force is larger, eV/Å."""
-    max_steps: int = Field(500, ge=1)
-    """Ends after so many steps, relaxed or not."""
-    cell: bool = False
-    """Relax the cell, too, to no stress."""
-
-
-class TimedRun(Run):
-    """Common to runs in time, in a Langevin heat bath."""
-
-    duration_ps: Positive
-    """Length, ps."""
-    timestep_fs: Positive = 1.0
-    """MD time step, fs."""
-    friction_per_ps: Positive = 10.0
-    """Langevin friction, 1/ps."""
-
-    @model_validator(mode="after")
-    def _check_steps(self) -> Self:
-        if self.steps < 1:
-            raise ValueError(f"duration_ps: found {self.duration_ps:g}, expected at least {self.timestep_fs:g} fs")
-        return self
-
-    @property
-    def steps(self) -> int:
-        """Steps in time."""
-        return round(self.duration_ps * 1000 / self.timestep_fs)
-
-    @property
-    def planned_fs(self) -> float:
-        """Time that it is to last, fs."""
-        return self.steps * self.timestep_fs
-
-    def scaled(self, factor: float) -> Self:
-        """The same, so many times as long, but a step at least."""
-        return self.model_copy(update={"duration_ps": max(self.duration_ps * factor, self.timestep_fs / 1000)})
-
-    def kelvin(self, step: int) -> float:
-        """Temperature of the bath at a step, K."""
-        raise NotImplementedError
-
-
-class SteadyRun(TimedRun):
-    """Common to runs at one temperature."""
-
-    temperature_K: Positive = 300.0
-    """Temperature of the bath, K."""
-
-    def kelvin(self, step: int) -> float:
-        """Temperature of the bath, K."""
-        return self.temperature_K
-
-
-class NVT(SteadyRun):
-    """Constant volume and temperature."""
-
-    kind: Literal["nvt"] = "nvt"
-
-
-class Ramp(TimedRun):
-    """Constant volume, temperature changing evenly in time."""
-
-    kind: Literal["ramp"] = "ramp"
-    from_K: Positive
-    """Temperature at the begin, K."""
-    to_K: Positive
-    """Temperature at the end, K."""
-
-    def kelvin(self, step: int) -> float:
-        """Temperature of the bath at a step, K."""
-        return self.from_K + (self.to_K - self.from_K) * step / self.steps
-
-
-class NPT(SteadyRun):
-    """Constant pressure and temperature; the cell keeps its shape.
-
-    Langevin-Hoover of D. Quigley and M. I. J. Probert, J. Chem. Phys. 120 (2004) 11432.
-    """
-
-    kind: Literal["npt"] = "npt"
-    pressure_GPa: float = 0.0
-    """Pressure, GPa."""
-    barostat_ps: Positive = 1.0
-    """Time in which the volume responds, ps."""
-
-
-class Strain(SteadyRun):
-    """The cell is strained evenly in time, and the atoms with it."""
-
-    kind: Literal["strain"] = "strain"
-    along: Literal["x", "y", "z", "xy", "xz", "yz"]
-    """The axis that is stretched; 'xy' shears: what is higher in y is moved along x."""
-    rate_per_ps: float
-    """Strain of the first cell per time, 1/ps; negative compresses."""
-
-
-class GripRun(SteadyRun):
-    """Common to runs in which the lowest atoms are held and the uppermost are moved as one rigid body."""
-
-    axis: Axis = "z"
-    """What is up."""
-    grip_A: Positive = 3.0
-    """Thickness of the held and of the moved layer, Å."""
-
-
-class Load(GripRun):
-    """The upper layer is pressed down."""
-
-    kind: Literal["load"] = "load"
-    pressure_GPa: float
-    """Pressure on it, GPa; negative lifts."""
-
-
-class Pull(GripRun):
-    """The upper layer is pulled up at constant speed."""
-
-    kind: Literal["pull"] = "pull"
-    speed_A_per_ps: float
-    """Speed, Å/ps; negative pushes down."""
-
-
-class Shear(GripRun):
-    """The upper layer slides at constant speed."""
-
-    kind: Literal["shear"] = "shear"
-    along: Axis = "x"
-    """Direction of sliding."""
-    speed_A_per_ps: float
-    """Speed, Å/ps."""
-    pressure_GPa: float | None = None
-    """Pressure that presses it down, GPa; where unset, it keeps its height."""
-
-    @model_validator(mode="after")
-    def _check_axes(self) -> Shear:
-        if self.along == self.axis:
-            raise ValueError(f"along: found {self.along!r}, which is up, expected a direction in the plane")
-        return self
-
-
-AnyRun = Annotated[Relax | NVT | Ramp | NPT | Strain | Load | Pull | Shear, Field(discriminator="kind")]
 
 
 class Sampling(Section):
@@ -200,6 +38,16 @@ class Phase(Section):
     """What is done, one after the other; velocities are handed on, and drawn where atoms are at rest."""
     sampling: Sampling = Sampling()
     """Which frames are kept."""
+    engine: Literal["ase", "lammps"] = "ase"
+    """What runs it; LAMMPS is faster, but neither loads, pulls and shears layers nor runs on a driver."""
+    driver: Annotated[LabelerOptions, ByKind("labeler")] | None = None
+    """What drives it in the first iterations instead of the committee, which still judges the frames: a labeler that
+    offers a calculator (xtb, or potential for a pretrained model or any ASE calculator by its import path)."""
+    driver_iterations: int = Field(1, ge=1)
+    """So many iterations are driven by the driver."""
+    bias: list[Bias] = []
+    """What drives collective variables of its atoms in its runs in time, by PLUMED where ASE runs it and by COLVARS
+    where LAMMPS does."""
 
     @model_validator(mode="after")
     def _check_sampling(self) -> Phase:
@@ -209,6 +57,61 @@ class Phase(Section):
                 "this phase; 0 keeps none"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_engine(self) -> Phase:
+        problem = next(self._problems(), None)
+        if problem is not None:
+            raise ValueError(problem)
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        """What its engine cannot do, and which one can."""
+        if self.engine == "lammps" and self.driver is not None:
+            yield "driver: found one beside engine: lammps, expected engine: ase, which runs on any calculator"
+        for place, run in enumerate(self.run):
+            where = f"run[{place}]: found {run.kind}"
+            if self.engine == "lammps" and isinstance(run, GripRun):
+                yield f"{where} beside engine: lammps, expected engine: ase, which moves layers"
+            if self.engine == "ase" and self.bias and isinstance(run, NPT | Strain):
+                yield (
+                    f"{where} beside a bias and engine: ase, expected engine: lammps: PLUMED in ASE goes with no cell "
+                    "that changes"
+                )
+        for place, bias in enumerate(self.bias):
+            if self.engine == "ase" and isinstance(bias, AdaptiveForce):
+                yield f"bias[{place}]: found abf beside engine: ase, expected engine: lammps: PLUMED does not have it"
+        if self.bias:
+            yield from self._bias_problems()
+
+    def _bias_problems(self) -> Iterator[str]:
+        """What keeps a bias from acting on one run in time after the other as if they were one."""
+        timed = self.timed
+        if not timed:
+            yield "bias: found one in a phase without a run in time, expected one with such a run"
+        elif any(isinstance(run, Relax) for run in dropwhile(lambda run: isinstance(run, Relax), self.run)):
+            yield "bias: found relax after a run in time, expected it before, or in a phase of its own"
+        if len({run.timestep_fs for run in timed}) > 1:
+            steps = [run.timestep_fs for run in timed]
+            yield f"bias: found the time steps {steps} fs, expected one for all runs: a bias counts time in steps"
+        lasts = self.planned_fs / 1000
+        for place, bias in enumerate(self.bias):
+            if isinstance(bias, Steered) and (
+                max(pulling_ps(bias, replica) for replica in range(len(bias.per_ps))) > lasts * (1 + 1e-9)
+            ):
+                yield f"bias[{place}]: it pulls for longer than the phase lasts, which is {lasts:g} ps"
+        problem = window_problem(self.bias, None)
+        if problem is not None:
+            yield problem
+
+    @property
+    def timed(self) -> list[TimedRun]:
+        """Its runs in time."""
+        return [run for run in self.run if isinstance(run, TimedRun)]
+
+    def driven(self, iteration: int) -> bool:
+        """Whether the driver, and not the committee, drives it in an iteration."""
+        return self.driver is not None and iteration < self.driver_iterations
 
     @property
     def steps(self) -> int:
@@ -264,6 +167,10 @@ class PhasesOptions(ExplorerOptions):
         if stated is not None:
             return stated
         return EndRecipe(phase=self.phases[number - 1].name) if number else StartRecipe()
+
+    def stride(self, run: TimedRun) -> int:
+        """Steps of a run between two looks."""
+        return max(1, round(self.check_every_fs / run.timestep_fs))
 
     def needs(self, number: int) -> set[str]:
         """Names of the phases of this exploration whose ends a phase needs."""

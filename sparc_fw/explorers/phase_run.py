@@ -7,31 +7,51 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import StageFailed
+from sparc_fw.explorers.bias_plumed import plumed_text
 from sparc_fw.explorers.grips import AXES, Grips
-from sparc_fw.explorers.phase_options import NPT, GripRun, Phase, PhasesOptions, Ramp, Relax, Strain, TimedRun
+from sparc_fw.explorers.phase_options import Phase, PhasesOptions
+from sparc_fw.explorers.phase_runs import NPT, GripRun, Ramp, Relax, Strain, TimedRun
+from sparc_fw.explorers.plumed import biased, input_lines, let_go, working_in
+from sparc_fw.explorers.plumed_series import plumed_series
 from sparc_fw.geometry.isolation import describe_isolation
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.trajectories import Trajectory
+
+
+def phase_plumed(options: PhasesOptions, phase: Phase, replica: int) -> list[str]:
+    """The PLUMED input of a phase, empty for none."""
+    if not phase.bias:
+        return []
+    first = phase.timed[0]
+    return input_lines(plumed_text(phase.bias, first.timestep_fs, replica, options.stride(first)))
+
 
 SERIES = ("time_fs", "temperature_K", "potential_energy_eV", "total_energy_eV", "volume_A3")
 
 
 @dataclass
 class PhaseRun:
-    """Carries a phase out.
+    """Carries a phase out by ASE.
 
     Attributes
     ----------
     atoms : Atoms
-        With a calculator; where the phase begins, in the end where it ended.
+        Where the phase begins, in the end where it ended.
+    calculator : Calculator
+        What its dynamics run on.
+    number : int
+        Of the replica.
+    directory : Path
+        PLUMED works there, where there is a bias.
     random : numpy.random.Generator
         Draws velocities, kicks of the bath and the frames to keep.
     told : callable
@@ -43,6 +63,9 @@ class PhaseRun:
     options: PhasesOptions
     phase: Phase
     atoms: Atoms
+    calculator: Calculator
+    number: int
+    directory: Path
     random: np.random.Generator
     told: Callable[[int], None]
     ended: str = "completed"
@@ -57,7 +80,24 @@ class PhaseRun:
         """Make all runs, up to the first that ends early."""
         started = time.perf_counter()
         self._wanted = chosen_steps(self.phase, self.random)
+        self.atoms.calc = self.calculator
+        lines = phase_plumed(self.options, self.phase, self.number)
+        if lines:
+            with working_in(self.directory):
+                self._carry_out(lines)
+                let_go(self.atoms)
+        else:
+            self._carry_out(lines)
+        found = self._trajectory(time.perf_counter() - started)
+        found.series |= plumed_series(lines, self.phase.bias, self.directory)
+        return found
+
+    def _carry_out(self, lines: list[str]) -> None:
+        first = self.phase.timed[0] if lines else None
         for number, run in enumerate(self.phase.run):
+            if run is first and first is not None:
+                kelvin = first.kelvin(0)
+                self.atoms.calc = biased(self.calculator, lines, self.atoms, first.timestep_fs, kelvin)
             reason = self._relax(run) if isinstance(run, Relax) else self._run(run)
             self.atoms.set_constraint()
             if reason is not None:
@@ -66,7 +106,6 @@ class PhaseRun:
                 if self.phase.sampling.frames and np.isfinite(self.atoms.positions).all():
                     self._keep()
                 break
-        return self._trajectory(time.perf_counter() - started)
 
     def _relax(self, run: Relax) -> str | None:
         from ase.filters import FrechetCellFilter
@@ -89,7 +128,7 @@ class PhaseRun:
         grips = Grips(atoms, run) if isinstance(run, GripRun) else None
         if grips is not None:
             atoms.set_constraint(grips)
-        stride = max(1, round(self.options.check_every_fs / run.timestep_fs))
+        stride = self.options.stride(run)
         begin_fs, first_cell = self.now_fs, atoms.cell.array.copy()
         with needing_stress(isinstance(run, NPT)):
             draw_velocities(atoms, run.kelvin(0), self.random)
@@ -124,14 +163,12 @@ class PhaseRun:
         return f"a force of {largest:.4g} eV/Å passed max_force, {limit:g} eV/Å" if largest > limit else None
 
     def _misplaced(self) -> str | None:
-        if not np.isfinite(self.atoms.positions).all():
-            return "a position is not finite"
-        within = self.options.within_A
-        return describe_overlap(self.atoms) or (None if within is None else describe_isolation(self.atoms, within))
+        return misplaced(self.atoms, self.options.within_A)
 
     def _note(self) -> None:
         """Enter the state into the series; energies are known with the forces."""
-        potential = float(self.atoms.get_potential_energy())
+        # Without the bias's part, which the calculator around this one adds.
+        potential = float(self.calculator.results["energy"])
         volume = float(self.atoms.get_volume()) if self.atoms.cell.rank == 3 else np.nan
         kinetic = float(self.atoms.get_kinetic_energy())
         self._series.append((self.now_fs, self.atoms.get_temperature(), potential, potential + kinetic, volume))
@@ -160,6 +197,13 @@ class PhaseRun:
             lasted_fs=self.now_fs,
             end=end,
         )
+
+
+def misplaced(atoms: Atoms, within: float | None) -> str | None:
+    """How atoms overlap, or that one has none within so many Å; None where all are well."""
+    if not np.isfinite(atoms.positions).all():
+        return "a position is not finite"
+    return describe_overlap(atoms) or (None if within is None else describe_isolation(atoms, within))
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class StoredTeacher:
     dataset : Dataset
         What it was trained on.
     directory : Path
-        Gets a folder for each lesson and member.
+        Gets a folder for each lesson.
 
     Attributes
     ----------
@@ -72,15 +72,18 @@ class StoredTeacher:
     def learn(self, steps: int) -> list[Path]:
         """Teach every member of the iteration's committee all good labels so far."""
         new = [label for label in self.labels if label.status == "ok"]
+        lesson = len(self.labels)
+        directory = self._directory / f"lesson-{lesson}"
+        # What a killed launch left in a directory that is used again would mix two trainings.
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        seeds = [derive_seed(self._seed, "lesson", lesson, member) for member in range(len(self._models))]
+        taught = self._potential.refit(
+            self._models, self._dataset, new, steps, seeds, directory, lambda done, total: None
+        )
         self.files = []
-        for member, model in enumerate(self._models):
-            directory = self._directory / f"lesson-{len(self.labels)}-{member}"
-            # What a killed launch left in a directory that is used again would mix two trainings.
-            shutil.rmtree(directory, ignore_errors=True)
-            directory.mkdir()
-            seed = derive_seed(self._seed, "lesson", len(self.labels), member)
-            taught = self._potential.refit(model, self._dataset, new, steps, seed, directory, lambda done, total: None)
-            file = directory / f"taught{taught.suffix}"
-            file.write_bytes(taught.file)
+        for member, model in enumerate(taught):
+            file = directory / f"taught-{member}{model.suffix}"
+            file.write_bytes(model.file)
             self.files.append(file)
         return self.files

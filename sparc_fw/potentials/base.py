@@ -92,26 +92,30 @@ class Potential(Backend[PotentialOptionsType]):
 
     def refit(
         self,
-        model: TrainedModel,
+        models: Sequence[TrainedModel],
         dataset: Dataset,
         new: Sequence[Label],
         steps: int,
-        seed: int,
+        seeds: Sequence[int],
         directory: Path,
         progress: Progress,
-    ) -> TrainedModel:
-        """Teach a trained model a few more labels, far cheaper than `train` does.
+    ) -> list[TrainedModel]:
+        """Teach trained members a few more labels, far cheaper than `train` does.
+
+        What a member becomes does not depend on who is taught beside it.
 
         Parameters
         ----------
-        model : TrainedModel
+        models : sequence of TrainedModel
             What `train` or `refit` gave.
         dataset : Dataset
-            What it was trained on.
+            What they were trained on.
         new : sequence of Label
-            What it has still to learn, all ``ok``, of elements that it knows.
+            What they have still to learn, all ``ok``, of elements that they know.
         steps : int
-            Training steps.
+            Training steps of each.
+        seeds : sequence of int
+            One for each.
         directory : Path
             Empty, the caller's.
 

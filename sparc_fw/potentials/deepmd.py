@@ -15,20 +15,22 @@ from typing import Any, ClassVar
 from ase.calculators.calculator import Calculator
 from typing_extensions import Self
 
-from sparc_fw.backend import package_version
 from sparc_fw.child_process import clean_environment, last_lines, run_child
 from sparc_fw.documents import ON_THE_FLY, Dataset, Label, TrainedModel
 from sparc_fw.errors import InputError, StageFailed, TrainingDiverged
 from sparc_fw.label_arrays import LabelBlock, Labels, blocks_of
 from sparc_fw.potentials.base import Potential, Progress
-from sparc_fw.potentials.deepmd_curve import LearningCurve
 from sparc_fw.potentials.deepmd_data import batch_shares, elements_of, neighbour_limits, write_systems
 from sparc_fw.potentials.deepmd_evaluate import DeepMDEvaluator, loaded, refuse_unknown, set_threads
 from sparc_fw.potentials.deepmd_input import DeepMDOptions, check_input, training_input
-from sparc_fw.potentials.deepmd_train import FLAGS, INPUT, MODULES, RESULT
+from sparc_fw.potentials.deepmd_train import FLAGS, INPUT, MODULES
+from sparc_fw.potentials.deepmd_training import Training
 
 LOG = "train.log"
-CURVE = "lcurve.out"
+
+
+LOOKS = 5
+"""Rows of the learning curve of a lesson."""
 
 
 class DeepMDPotential(Potential[DeepMDOptions]):
@@ -78,7 +80,8 @@ class DeepMDPotential(Potential[DeepMDOptions]):
     def train(self, dataset: Dataset, seed: int, directory: Path, progress: Progress) -> TrainedModel:
         """Train, freeze and, where asked, compress one member in one child process."""
         elements, plan = self.prepare(dataset, seed, directory)
-        return self._train(elements, plan, seed, directory, progress, {"backends": self.backends})
+        [trained] = self._train([Training(directory, elements, plan, seed)], directory, progress, self.backends)
+        return trained
 
     def check_refit(self) -> None:
         """Raise `InputError` where models are compressed: their nets are tables, which learn nothing."""
@@ -90,56 +93,61 @@ class DeepMDPotential(Potential[DeepMDOptions]):
 
     def refit(
         self,
-        model: TrainedModel,
+        models: Sequence[TrainedModel],
         dataset: Dataset,
         new: Sequence[Label],
         steps: int,
-        seed: int,
+        seeds: Sequence[int],
         directory: Path,
         progress: Progress,
-    ) -> TrainedModel:
-        """Train on from a frozen model (``dp train --init-frz-model``), half of the batches from the new labels.
+    ) -> list[TrainedModel]:
+        """Train on from frozen models (``dp train --init-frz-model``), half of the batches from the new labels.
 
-        The learning rate begins where that of a training is half-way down, and ends where that ends.
+        The learning rate begins where that of a training is half-way down, and ends where that ends. All members learn
+        in one child process, one after the other: TensorFlow's start takes longer than a lesson.
         """
-        begin = f"begin{model.suffix}"
-        (directory / begin).write_bytes(model.file)
         both = Dataset(Labels([*blocks_of(dataset.train), LabelBlock.of(new)]), dataset.validation)
         shares = {origin: share / 2 for origin, share in self.options.origin_shares.items()} | {ON_THE_FLY: 0.5}
         short = self.with_steps(steps)
         short = type(self)(short.options.model_copy(update={"origin_shares": shares}), self.settings)
-        elements, plan = short.prepare(both, seed, directory)
-        # Nets of the same shape, and room for as many neighbours, which is part of it.
-        plan["model"] = model.details["input"]["model"]
-        rates = plan["learning_rate"]
-        if "start_lr" in rates and "stop_lr" in rates:
-            rates["start_lr"] = math.sqrt(rates["start_lr"] * rates["stop_lr"])
-        (directory / INPUT).write_text(json.dumps(plan, indent=1))
-        return self._train(
-            elements, plan, seed, directory, progress, {"backends": [model.details["backend"]], "begin": begin}
-        )
+        begin = f"begin{models[0].suffix}"
+        lessons = []
+        for number, (model, seed) in enumerate(zip(models, seeds, strict=True)):
+            folder = directory / f"member-{number}"
+            folder.mkdir()
+            (folder / begin).write_bytes(model.file)
+            elements, plan = short.prepare(both, seed, folder)
+            # Nets of the same shape, and room for as many neighbours, which is part of it.
+            plan["model"] = model.details["input"]["model"]
+            rates = plan["learning_rate"]
+            if "start_lr" in rates and "stop_lr" in rates:
+                rates["start_lr"] = math.sqrt(rates["start_lr"] * rates["stop_lr"])
+            # Every look at the errors takes longer than a step.
+            plan["training"]["disp_freq"] = max(plan["training"].get("disp_freq", 1), steps // LOOKS)
+            (folder / INPUT).write_text(json.dumps(plan, indent=1))
+            lessons.append(Training(folder, elements, plan, seed))
+        return self._train(lessons, directory, progress, [models[0].details["backend"]], begin)
 
     def _train(
         self,
-        elements: list[str],
-        plan: dict[str, Any],
-        seed: int,
+        trainings: Sequence[Training],
         directory: Path,
         progress: Progress,
-        job: dict[str, Any],
-    ) -> TrainedModel:
-        """Train by the input that lies in `directory`; `job` is for the child process."""
+        backends: Sequence[str],
+        begin: str | None = None,
+    ) -> list[TrainedModel]:
+        """Train one after the other in one child process; each on from its frozen model `begin` where there is one."""
         started = time.perf_counter()
-        steps = int(plan["training"]["numb_steps"])
-        curve = LearningCurve(directory / CURVE)
+        total = sum(training.steps for training in trainings)
 
         def watch() -> None:
-            rows = curve.read()
-            if rows:
-                progress(min(int(rows[-1]["step"]), steps), steps)
+            done = sum(training.made() for training in trainings)
+            if done:
+                progress(min(done, total), total)
 
-        told = json.dumps({**job, "compress": self.options.compress})
-        command = [sys.executable, "-m", "sparc_fw.potentials.deepmd_train", told]
+        folders = [str(training.folder.relative_to(directory)) for training in trainings]
+        told = {"backends": list(backends), "folders": folders, "compress": self.options.compress, "begin": begin}
+        command = [sys.executable, "-m", "sparc_fw.potentials.deepmd_train", json.dumps(told)]
         environment = clean_environment(self.settings.threads)
         log = directory / LOG
         status = run_child(command, directory, environment, log, watch)
@@ -148,20 +156,8 @@ class DeepMDPotential(Potential[DeepMDOptions]):
             # DeePMD-kit 3.2 looks for NaN itself where it prints, before the line is in lcurve.out.
             failure = TrainingDiverged if "NaN detected" in words else StageFailed
             raise failure(f"deepmd: training in {directory} ended with status {status}; its last lines:\n{words}")
-        result = json.loads((directory / RESULT).read_text())
-        frozen = directory / result["file"]
-        return TrainedModel(
-            file=frozen.read_bytes(),
-            suffix=frozen.suffix,
-            elements=elements,
-            seed=seed,
-            steps=steps,
-            seconds=time.perf_counter() - started,
-            framework=f"deepmd-kit ({result['backend']})",
-            version=package_version("deepmd-kit"),
-            curve=curve.read(),
-            details={"backend": result["backend"], "compressed": self.options.compress, "input": plan},
-        )
+        seconds = (time.perf_counter() - started) / len(trainings)
+        return [training.trained(seconds, self.options.compress) for training in trainings]
 
     def prepare(self, dataset: Dataset, seed: int, directory: Path) -> tuple[list[str], dict[str, Any]]:
         """Write data and input of a training into `directory`; return the type map and the input."""

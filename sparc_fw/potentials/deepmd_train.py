@@ -1,4 +1,4 @@
-"""Train, freeze and compress one DeePMD-kit model in one process: ``python -m sparc_fw.potentials.deepmd_train JOB``.
+"""Train, freeze and compress DeePMD-kit models in one process: ``python -m sparc_fw.potentials.deepmd_train JOB``.
 
 Starting TensorFlow takes seconds, and ``dp train``, ``dp freeze`` and ``dp compress`` would each pay them.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,9 +44,22 @@ def first_working(backends: Sequence[str]) -> str:
     raise ImportError("; ".join(reasons))
 
 
-def main(backends: Sequence[str], compress: bool, begin: str | None = None) -> None:
-    """Train by ``input.json``, on from the frozen model `begin` where there is one; leave ``frozen.*`` and a result."""
+def main(backends: Sequence[str], folders: Sequence[str], compress: bool, begin: str | None) -> None:
+    """Train by the ``input.json`` of each folder in turn; leaves ``frozen.*`` and a result there.
+
+    Where `begin` names a frozen model, every training goes on from the one of that name in its folder.
+    """
     backend = first_working(backends)
+    here = Path.cwd()
+    for folder in folders:
+        os.chdir(here / folder)
+        if backend == "tensorflow":
+            # What the training before left in the graph would be part of this one's.
+            importlib.import_module("deepmd.tf.env").tf.reset_default_graph()
+        _train(backend, compress, begin)
+
+
+def _train(backend: str, compress: bool, begin: str | None) -> None:
     from deepmd.main import main as dp
 
     flag, suffix = FLAGS[backend], SUFFIXES[backend]

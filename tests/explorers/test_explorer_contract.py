@@ -39,12 +39,20 @@ def make_phases(**options: Any) -> PhasesExplorer:
     run = {"kind": "nvt", "duration_ps": ps, "timestep_fs": options.pop("timestep_fs"), "temperature_K": kelvin}
     frames = round(1000 * ps / options.pop("frame_every_fs"))
     options.pop("ensemble", None)
-    phase = {"name": "only", "run": [run], "sampling": {"frames": frames}}
+    phase = {"name": "only", "engine": options.pop("engine", "ase"), "run": [run], "sampling": {"frames": frames}}
     return PhasesExplorer(PhasesOptions.model_validate({"phases": [phase]} | options), Settings())
 
 
+def make_lammps_phases(**options: Any) -> PhasesExplorer:
+    """The same by LAMMPS."""
+    return make_phases(engine="lammps", **options)
+
+
 every = pytest.mark.parametrize(
-    "make", [make_lammps, make_ase, make_phases], ids=["lammps", "ase_md", "phases"], indirect=True
+    "make",
+    [make_lammps, make_ase, make_phases, make_lammps_phases],
+    ids=["lammps", "ase_md", "phases", "phases_by_lammps"],
+    indirect=True,
 )
 """Marks what explorers promise whose frames are drawn at random, too."""
 

@@ -197,6 +197,19 @@ def test_a_failing_phase_says_why_and_those_that_need_it_do_not_begin() -> None:
     assert other.ended == "completed"
 
 
+def test_a_geometry_that_cannot_be_built_does_not_begin_its_phase() -> None:
+    # What an earlier phase leaves is thinner than the slice.
+    pieces = [{"of": {"kind": "end", "phase": "small"}, "from_A": 8.0}]
+    small, above, other = run(
+        {"name": "small", "geometry": SMALL, "run": [nvt(0.02)], "sampling": {"frames": 1}},
+        {"name": "above", "geometry": {"kind": "collage", "pieces": pieces}, "run": [nvt(0.1)]},
+        {"name": "other", "geometry": COPPER, "run": [nvt(0.02)], "sampling": {"frames": 1}},
+    )
+    assert above.ended.startswith("not begun: its geometry cannot be built: collage: pieces[0]: nothing lies from 8 to")
+    assert (len(above), above.survived_fs, above.end) == (0, 0.0, None)
+    assert small.ended == other.ended == "completed"
+
+
 def test_overlap_and_leaving_end_a_phase() -> None:
     start = Atoms("H3", [(0, 0, 0), (1.5, 0, 0), (3.9, 0, 0)])
     phase = {"name": "p", "run": [nvt(2.0, 3000.0, timestep_fs=0.5)]}
