@@ -19,6 +19,10 @@ CHANGED: MongoDocument = {"$currentDate": {"changed": True}}
 ASKED = ("status", "reason", "seconds", "created", "effort_hash")
 """What somebody who asks for a label is told of it."""
 
+PROVENANCE = ("computed_by", *(f"suspect.{name}" for name in ("state", "why", "z_energy", "z_force")))
+PROVENANCE += ("suspect.predicted_energy", *(f"suspect.again.{name}" for name in ("energy", "reason", "message")))
+"""Who computed a label, and what became of a suspicion, without arrays."""
+
 
 class LabelRecords:
     """Labels by key, in the collection ``labels``."""
@@ -87,6 +91,12 @@ class LabelRecords:
         """The labels that exist among `keys`."""
         found = self.labels.find({"_id": {"$in": list(keys)}})
         return {record["_id"]: label_from_record(record) for record in found}
+
+    @patient
+    def provenance(self, keys: Iterable[str]) -> dict[str, MongoDocument]:
+        """By key, who computed each label (``computed_by``) and whether it was suspected (``suspect``)."""
+        found = self.labels.find({"_id": {"$in": list(keys)}}, dict.fromkeys(PROVENANCE, 1))
+        return {record["_id"]: record for record in found}
 
     @patient
     def label_counts(self, keys: Iterable[str]) -> dict[str, int]:

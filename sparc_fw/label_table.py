@@ -4,16 +4,62 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 
-from sparc_fw.documents import Label
+from sparc_fw.documents import ON_THE_FLY, REASONS, Label
+from sparc_fw.errors import InputError
+from sparc_fw.frame_records import IMPORT
 from sparc_fw.geometry.descriptor import sorted_distances
+from sparc_fw.labelers.base import charge_and_spin
+from sparc_fw.mongo import MongoDocument
 from sparc_fw.store import Store
 
 MISSING = "missing"
+ALLOWED = {
+    "status": ("ok", "failed", MISSING),
+    "reason": REASONS,
+    "role": ("train", IMPORT, "test", "scan", ON_THE_FLY),
+}
+"""What a filter can ask for."""
+
+OF_LABEL = (
+    *("status", "reason", "energy", "message", "code", "version", "settings_hash"),
+    *("seconds", "attempts", "host", "cores"),
+)
+"""What a row takes over from its label as it is."""
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """A label that the committee could not believe, and what a second calculation said.
+
+    Attributes
+    ----------
+    state : str
+        ``pending``, ``confirmed`` or ``dropped``.
+    why : str or None
+        The verdict in a sentence; None while there is none.
+    z_energy, z_force : float
+        Robust z-scores.
+    predicted_energy : float
+        The committee's, eV.
+    energy_again : float or None
+        That of the second calculation, eV.
+    again : str or None
+        Why the second calculation failed, in its code's own words.
+    """
+
+    state: str
+    why: str | None
+    z_energy: float
+    z_force: float
+    predicted_energy: float
+    energy_again: float | None
+    again: str | None
 
 
 @dataclass(frozen=True)
@@ -32,6 +78,20 @@ class LabelRow:
         Longest force on an atom, eV/Å.
     seconds : float
         Wall time of its calculation, s.
+    message : str
+        Of a failed label the code's own last words.
+    attempts : int
+        Calculations that were begun.
+    cores : int
+        Processor cores that they used.
+    settings_hash : str
+        Hash of all that decides the labeler's numbers.
+    fw_id, launch_id : int or None
+        The Firework, and its launch, that computed it; None where a file brought it.
+    directory : str or None
+        The folder of that launch.
+    suspect : Suspicion or None
+        None where nobody suspected it.
     """
 
     key: str
@@ -47,6 +107,16 @@ class LabelRow:
     max_force: float | None = None
     code: str = ""
     seconds: float = 0.0
+    message: str = ""
+    attempts: int = 0
+    host: str = ""
+    version: str = ""
+    cores: int = 0
+    settings_hash: str = ""
+    fw_id: int | None = None
+    launch_id: int | None = None
+    directory: str | None = None
+    suspect: Suspicion | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -63,6 +133,11 @@ class Filter:
         Least and greatest energy, eV/atom; rows without energy are left out where either is given.
     max_force : tuple of float or None
         Least and greatest longest force, eV/Å.
+
+    Raises
+    ------
+    InputError
+        If no label can have such a status, reason or role.
     """
 
     status: str | None = None
@@ -72,6 +147,12 @@ class Filter:
     system: str | None = None
     energies: tuple[float | None, float | None] = (None, None)
     max_force: tuple[float | None, float | None] = (None, None)
+
+    def __post_init__(self) -> None:
+        for name, allowed in ALLOWED.items():
+            found = getattr(self, name)
+            if found is not None and found not in allowed:
+                raise InputError(f"{name}: found {found!r}, expected one of {', '.join(allowed)}")
 
     def takes(self, row: LabelRow) -> bool:
         """Whether a row is wanted."""
@@ -100,29 +181,46 @@ def label_rows(store: Store, campaign_id: str) -> tuple[list[LabelRow], dict[str
     labels: dict[str, Label] = {}
     for record in store.framesets_of(campaign_id):
         found = store.labels_by_key(record["keys"])
+        whence = store.provenance(found)
         labels |= found
         for key, frame in zip(record["keys"], store.frames(record), strict=True):
             if key not in rows:
-                rows[key] = _row(key, record["iteration"], record["role"], frame, found.get(key))
+                row = _row(key, record["iteration"], record["role"], frame)
+                rows[key] = _told(row, found[key], whence.get(key, {})) if key in found else row
     return list(rows.values()), labels
 
 
-def _row(key: str, iteration: int, role: str, frame: Any, label: Label | None) -> LabelRow:
-    place = (key, iteration, role, str(frame.info.get("system", "")), str(frame.info.get("origin", "")))
-    formula = frame.get_chemical_formula()
-    if label is None:
-        return LabelRow(*place, formula, MISSING)
+def _row(key: str, iteration: int, role: str, frame: Atoms) -> LabelRow:
+    system, origin = (str(frame.info.get(name, "")) for name in ("system", "origin"))
+    return LabelRow(key, iteration, role, system, origin, frame.get_chemical_formula(), MISSING)
+
+
+def _told(row: LabelRow, label: Label, whence: MongoDocument) -> LabelRow:
+    """The row of a frame with what is known of its label."""
     energy, forces = label.energy, label.forces
-    return LabelRow(
-        *place,
-        formula,
-        label.status,
-        label.reason,
-        energy,
-        None if energy is None else energy / len(frame),
-        None if forces is None else float(np.linalg.norm(forces, axis=1).max(initial=0.0)),
-        label.code,
-        label.seconds,
+    payer = whence.get("computed_by") or {}
+    told: dict[str, Any] = {name: getattr(label, name) for name in OF_LABEL}
+    told |= {name: payer.get(name) for name in ("fw_id", "launch_id", "directory")}
+    return replace(
+        row,
+        energy_per_atom=None if energy is None else energy / len(label.frame),
+        max_force=None if forces is None else float(np.linalg.norm(forces, axis=1).max(initial=0.0)),
+        suspect=_suspicion(whence["suspect"]) if "suspect" in whence else None,
+        **told,
+    )
+
+
+def _suspicion(found: MongoDocument) -> Suspicion:
+    again = found.get("again", {})
+    failed = f"{again['reason']}: {again['message']}" if again.get("reason") else None
+    return Suspicion(
+        found["state"],
+        found.get("why"),
+        float(found["z_energy"]),
+        float(found["z_force"]),
+        float(found["predicted_energy"]),
+        again.get("energy"),
+        failed,
     )
 
 
@@ -172,8 +270,7 @@ def _by_composition(labels: Sequence[Label]) -> Iterator[tuple[list[Label], np.n
     groups: dict[tuple[Any, ...], list[Label]] = defaultdict(list)
     for label in labels:
         frame = label.frame
-        state = tuple(frame.info.get(name, 0) for name in ("charge", "spin"))
-        groups[frame.get_chemical_formula(), tuple(frame.pbc.tolist()), state].append(label)
+        groups[frame.get_chemical_formula(), tuple(frame.pbc.tolist()), charge_and_spin(frame)].append(label)
     for (_, pbc, _), members in groups.items():
         if len(members[0].frame) < 2:
             continue

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from sparc_fw.potentials.deepmd_input import OWN_KEYS
+from pydantic import ValidationError
+
+from sparc_fw.errors import InputError
+from sparc_fw.potentials.deepmd_input import OWN_KEYS, DeepMDOptions
+from sparc_fw.validation_message import explain
 
 NAMED = {
     "model.descriptor.rcut": "rcut",
@@ -20,7 +25,8 @@ NAMED = {
     "training.training_data.batch_size": "batch_size",
 }
 """Keys that have an option of their own; the rest goes into ``input`` as it is."""
-PAIRS = {"e": "pref_energy", "f": "pref_force", "v": "pref_virial"}
+PAIRS = {"e": ("pref_energy", (0.02, 1.0)), "f": ("pref_force", (1000.0, 1.0)), "v": ("pref_virial", (0.0, 0.0))}
+"""Weights in the loss at start and limit: our option, and what DeePMD-kit takes for the one of two that is missing."""
 DEFAULTS = {"model.descriptor.type_one_side": False}
 """What DeePMD-kit takes where its input says nothing, and our own template takes otherwise."""
 PRECISION = "float64"
@@ -29,14 +35,24 @@ PRECISION = "float64"
 Lost = list[tuple[str, str, str]]
 
 
-def deepmd_section(values: Mapping[str, Any]) -> tuple[dict[str, Any], Lost]:
+def deepmd_section(values: Mapping[str, Any], path: Path) -> tuple[dict[str, Any], Lost]:
     """The campaign's section ``potential``.
+
+    Parameters
+    ----------
+    path : Path
+        Where the values come from, for errors.
 
     Returns
     -------
     section : dict
     lost : list of (str, str, str)
         Key, value and reason of what is not in it.
+
+    Raises
+    ------
+    InputError
+        Names the key whose value no potential takes.
     """
     left = _without_comments(copy.deepcopy(dict(values)))
     lost: Lost = []
@@ -51,15 +67,28 @@ def deepmd_section(values: Mapping[str, Any]) -> tuple[dict[str, Any], Lost]:
         found = _take(left, key)
         if found is not None:
             section[option] = found
-    for letter, option in PAIRS.items():
+    for letter, (option, usual) in PAIRS.items():
         ends = [_take(left, f"loss.{end}_pref_{letter}") for end in ("start", "limit")]
-        if None not in ends:
-            section[option] = ends
+        if ends != [None, None]:
+            section[option] = [other if end is None else end for end, other in zip(ends, usual, strict=True)]
     for key, value in DEFAULTS.items():
         if _peek(left, key) is None and _peek(left, "model.descriptor.type") == "se_e2_a":
             _peek(left, key.rpartition(".")[0])[key.rpartition(".")[2]] = value
     rest = _without_empty(left)
-    return (section | {"input": rest} if rest else section), lost
+    section |= {"input": rest} if rest else {}
+    _check(section, path)
+    return section, lost
+
+
+def _check(section: dict[str, Any], path: Path) -> None:
+    try:
+        DeepMDOptions.model_validate(section)
+    except ValidationError as error:
+        theirs = {option: key for key, option in NAMED.items()}
+        theirs |= {option: f"loss.start_pref_{letter}" for letter, (option, _) in PAIRS.items()}
+        place = error.errors()[0]["loc"]
+        key = theirs.get(str(place[0]), "model") if place else "model.descriptor"
+        raise InputError(explain(error, section, f"{path}: {key}, here", None)) from error
 
 
 def _without_comments(values: Any) -> Any:

@@ -11,17 +11,19 @@ from typing import Any
 
 import yaml
 from ase import Atoms
-from ase.io import read
 
 from sparc_fw.documents import Label, frame_hash
 from sparc_fw.errors import InputError
 from sparc_fw.formats.ase_files import write_extxyz
 from sparc_fw.formats.reading import read_labels
+from sparc_fw.geometry.files import read_structure
+from sparc_fw.loading import validate_campaign
 from sparc_fw.sparc_deepmd import deepmd_section
 from sparc_fw.sparc_explorer import explorer_section, plumed_texts
-from sparc_fw.sparc_options import INPUT, NotCarried, option
+from sparc_fw.sparc_labeler import labeler_section
+from sparc_fw.sparc_options import CARRIED, INPUT, NotCarried, read_options
 
-STRUCTURE, LABELS, INCAR = "structure.extxyz", "labels.extxyz", "INCAR"
+STRUCTURE, LABELS = "structure.extxyz", "labels.extxyz"
 
 
 @dataclass
@@ -46,8 +48,13 @@ class SparcRun:
 
 REASONS = {
     "dft_calculator.exe_command": "an executable of that machine: a setting of this one (sparc-fw settings)",
-    "dft_calculator.kgamma": "the labeler decides its k-points; SPARC ran the Gamma point alone",
+    "dft_calculator.xc": "write it into the INCAR (GGA, METAGGA, ...): SPARC takes PBE where it says nothing",
+    "dft_calculator.pp": "set 'user_potcar_functional' of the labeler, which takes PBE",
+    "dft_calculator.directory": "a folder of that machine",
     "md_simulation.tdamp": "in units of its own; 'friction_per_ps' keeps its default",
+    "md_simulation.thermostat.tdamp": "in units of its own; 'friction_per_ps' keeps its default",
+    "md_simulation.friction": "in units of its own; 'friction_per_ps' keeps its default",
+    "md_simulation.thermostat.friction": "in units of its own; 'friction_per_ps' keeps its default",
     "md_simulation.timestep_fs": "of dynamics driven by DFT, which a campaign has none of",
     "md_simulation.steps": "of dynamics driven by DFT, which a campaign has none of; their labels are carried over",
     "md_simulation.log_frequency": "of dynamics driven by DFT, which a campaign has none of",
@@ -58,6 +65,7 @@ REASONS = {
     "deepmd_setup.data_dir": "data live in the store; those of 00.data are the labels again",
     "deepmd_setup.skip_min": "all labels are carried over",
     "deepmd_setup.skip_max": "all labels are carried over",
+    "deepmd_setup.epot_threshold": "set 'energy_window_eV' of the explorer, which counts from a run's first frame",
     "active_learning": "a campaign is active learning",
     "learning_restart": "a campaign goes on by 'sparc-fw run FILE --resume'",
     "latest_model": "a file of that machine; the committee is trained anew",
@@ -67,27 +75,6 @@ WHOLE_SECTIONS = {
     "dft_plumed": "PLUMED in dynamics driven by DFT, which a campaign has none of",
     "output": "names of files, which the store takes the place of",
 }
-CARRIED = (
-    "general.structure_file",
-    "dft_calculator.name",
-    "dft_calculator.prec",
-    "dft_calculator.incar_file",
-    "md_simulation.ensemble",
-    "md_simulation.thermostat",
-    "md_simulation.temperature",
-    "deepmd_setup.input_file",
-    "deepmd_setup.use_plumed",
-    "deepmd_setup.plumed_file",
-    "deepmd_setup.num_models",
-    "deepmd_setup.timestep_fs",
-    "deepmd_setup.md_steps",
-    "deepmd_setup.multiple_run",
-    "deepmd_setup.log_frequency",
-    "iteration",
-    "model_dev.f_min_dev",
-    "model_dev.f_max_dev",
-    "distance_metrics",
-)
 
 
 def read_run(folder: Path, name: str | None = None) -> SparcRun:
@@ -103,14 +90,15 @@ def read_run(folder: Path, name: str | None = None) -> SparcRun:
     InputError
         Names the file or key that is missing or cannot be read.
     """
-    options = _mapping(folder / INPUT, yaml.safe_load)
-    structure = _structure(folder, options)
-    deepmd_input = folder / str(option(options, "deepmd_setup.input_file", "input.json"))
-    potential, lost = deepmd_section(_mapping(deepmd_input, json.loads))
-    labeler, texts, more = labeler_section(folder, options)
-    plumed = plumed_texts(folder, options)
-    explorer, timing = explorer_section(options, biased=bool(plumed))
-    window = {"f_lo": option(options, "model_dev.f_min_dev"), "f_hi": option(options, "model_dev.f_max_dev")}
+    options, values = read_options(folder / INPUT)
+    setup, window = options.deepmd_setup, options.model_dev
+    structure = _structure(folder / options.general.structure_file)
+    deepmd_input = folder / setup.input_file
+    potential, lost = deepmd_section(_json(deepmd_input), deepmd_input)
+    labeler, texts, more = labeler_section(folder, options.dft_calculator)
+    plumed = plumed_texts(folder, setup)
+    explorer, timing = explorer_section(options, biased=bool(plumed), cell=structure.cell.rank == 3)
+    bounds = {"f_lo": window.f_min_dev, "f_hi": window.f_max_dev}
     labels, refused = _labels(folder)
     campaign = {
         "name": name or folder.absolute().name,
@@ -119,41 +107,21 @@ def read_run(folder: Path, name: str | None = None) -> SparcRun:
         "start": [{"kind": "labelled", "path": LABELS, "trust_settings": True}],
         "labeler": labeler,
         "potential": potential,
-        "committee": option(options, "deepmd_setup.num_models", 2),
+        "committee": setup.num_models,
         "explorer": explorer,
-        "selector": {"kind": "trust_window", **{key: value for key, value in window.items() if value is not None}},
-        "budget": {"iterations": option(options, "iteration", 10)},
+        "selector": {"kind": "trust_window", **{key: value for key, value in bounds.items() if value is not None}},
+        "budget": {"iterations": options.iteration},
     }
     lost_input = [NotCarried(f"{deepmd_input.name}: {key}", found, why) for key, found, why in lost]
-    notes = [*_left_out(options), *lost_input, *more, *timing]
+    if labeler["kind"] == "vasp":
+        # What is wrong with options of the run was told with their own names.
+        validate_campaign(campaign, f"{folder}, as a campaign")
+    notes = [*_left_out(values), *lost_input, *more, *timing]
     return SparcRun(campaign, structure, labels, texts | plumed, refused, notes)
 
 
-def labeler_section(
-    folder: Path, options: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, str], list[NotCarried]]:
-    """The campaign's labeler, the text files that it names, and what is lost.
-
-    VASP is run by the user's own INCAR, to which SPARC adds ``prec``.
-    """
-    code = str(option(options, "dft_calculator.name", "VASP")).lower()
-    if code != "vasp":
-        why = "only VASP's settings are carried over: complete the section 'labeler'"
-        return {"kind": code}, {}, [NotCarried(f"{INPUT}: dft_calculator", code, why)]
-    path = folder / str(option(options, "dft_calculator.incar_file", INCAR))
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise InputError(f"{path}: dft_calculator.incar_file cannot be read: {error.strerror}") from error
-    precision = option(options, "dft_calculator.prec")
-    stated = {line.split("=")[0].strip().upper() for line in text.splitlines() if "=" in line.split("#")[0]}
-    if precision is not None and "PREC" not in stated:
-        text = f"{text.rstrip()}\nPREC = {precision}\n"
-    return {"kind": "vasp", "incar_file": INCAR}, {INCAR: text}, []
-
-
-def _left_out(options: Mapping[str, Any]) -> Iterator[NotCarried]:
-    for key, value in _flat(options):
+def _left_out(values: Mapping[str, Any]) -> Iterator[NotCarried]:
+    for key, value in _flat(values):
         section = key.split(".")[0]
         if key in CARRIED:
             continue
@@ -169,24 +137,23 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _mapping(path: Path, parse: Any) -> dict[str, Any]:
+def _json(path: Path) -> dict[str, Any]:
     try:
-        values = parse(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; expected the folder of a SPARC run") from error
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; expected DeePMD-kit's input") from error
+    except json.JSONDecodeError as error:
         raise InputError(f"{path}: cannot be understood: {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: found {type(values).__name__}, expected options by name")
     return values
 
 
-def _structure(folder: Path, options: Mapping[str, Any]) -> Atoms:
-    path = folder / str(option(options, "general.structure_file", "POSCAR"))
-    if not path.is_file():
-        raise InputError(f"{path}: general.structure_file: no such file")
-    found = read(path)
-    return Atoms(found.numbers, found.positions, cell=found.cell, pbc=found.pbc)
+def _structure(path: Path) -> Atoms:
+    try:
+        return read_structure(path.name, path.parent).atoms()
+    except InputError as error:
+        raise InputError(f"{path.parent / INPUT}: general.structure_file: {error}") from error
 
 
 def _labels(folder: Path) -> tuple[list[Label], Counter[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 from sparc_fw.campaign import Suspects
 from sparc_fw.documents import FROM_FILE, Label
 from sparc_fw.geometry.descriptor import sorted_distances
+from sparc_fw.labelers.base import charge_and_spin
 from sparc_fw.potentials.base import Evaluator
 from sparc_fw.potentials.committee import predictions
 
@@ -80,9 +81,12 @@ def find_suspects(
     confirmation could be suspected (B. Iglewicz, D. C. Hoaglin, How to Detect and Handle
     Outliers, ASQC 1993).
     """
-    groups: dict[tuple[str, bool], list[Label]] = {}
+    groups: dict[tuple[str, bool, tuple[int, int]], list[Label]] = {}
     for label in labels:
-        groups.setdefault((label.frame.get_chemical_formula(), bool(label.frame.pbc.any())), []).append(label)
+        frame = label.frame
+        # Nobody's residual tells anything of another charge's or spin's, to which the members are blind.
+        alike = frame.get_chemical_formula(), bool(frame.pbc.any()), charge_and_spin(frame)
+        groups.setdefault(alike, []).append(label)
     found: list[Suspect] = []
     for group in groups.values():
         if len(group) > options.neighbours:

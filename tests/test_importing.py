@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fireworks import LaunchPad
 from typer.testing import CliRunner
 
 from sparc_fw.cli import app
+from sparc_fw.cli.labels import why as last_words
 from sparc_fw.dataset import dataset
 from sparc_fw.documents import FROM_FILE, Label, frame_hash
 from sparc_fw.formats.ase_files import labelled_atoms, write_extxyz
@@ -324,6 +326,36 @@ def test_labels_are_filtered_and_duplicates_found(take: Callable[..., ImportOutc
     assert pairs[0].energy_difference == pytest.approx(0.0, abs=1e-9)
 
 
+def test_labels_tell_why_they_failed_and_what_a_second_calculation_said(store: Store, begun: str) -> None:
+    keys = [key for record in store.framesets_of(begun) if record["role"] == "train" for key in record["keys"]][:3]
+    good, again = morse_labeler().label(trimer(0.0)), morse_labeler().label(trimer(0.1))
+    words = f"scf: iteration 60\n{'x' * 100} no convergence after 60 steps"
+    failed = replace(good, status="failed", reason="not_converged", message=words, energy=None, forces=None, attempts=3)
+    store.save_labels(
+        [replace(failed, key=keys[0]), *(replace(good, key=key) for key in keys[1:])], begun, 0, 7, 9, "/launch"
+    )
+    scores = {"z_energy": 8.0, "z_force": 1.0, "predicted_energy": -3.5}
+    for key in keys[1:]:
+        store.flag_suspect(key, begun, 0, "h3", scores)
+    store.judge_suspect(keys[1], "dropped", "a second calculation lies elsewhere", again)
+    rows = {row.key: row for row in label_rows(store, begun)[0]}
+    row = rows[keys[0]]
+    assert (row.message, row.attempts, row.fw_id, row.launch_id, row.directory) == (words, 3, 7, 9, "/launch")
+    assert (row.host, row.version, row.settings_hash) == (good.host, good.version, good.settings_hash)
+    assert (row.cores, row.suspect) == (good.cores, None)
+    dropped, pending = rows[keys[1]], rows[keys[2]]
+    assert (dropped.status, dropped.reason, dropped.energy) == ("failed", "wrong_state", good.energy)
+    assert dropped.suspect is not None
+    assert (dropped.suspect.state, dropped.suspect.energy_again) == ("dropped", again.energy)
+    assert dropped.as_dict()["suspect"]["predicted_energy"] == -3.5
+    assert pending.suspect is not None
+    assert (pending.suspect.state, pending.suspect.energy_again) == ("pending", None)
+    assert last_words(row).startswith("…xxx")
+    assert last_words(row).endswith("xxx no convergence after 60 steps")
+    assert len(last_words(row)) == 80
+    assert f"suspect, dropped: {good.energy:.3f} eV, again {again.energy:.3f} eV, committee -3.5" in last_words(dropped)
+
+
 def test_commands(
     take: Callable[..., ImportOutcome],
     store: Store,
@@ -356,6 +388,11 @@ def test_commands(
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == names
     rows = json.loads(run("labels", begun, "--status", "ok", "--json").stdout)["labels"]
     assert len(rows) == 6
+    for option, allowed in (("--status", "ok, failed, missing"), ("--reason", "not_converged, timeout, crashed")):
+        refused = run("labels", begun, option, "nonsense")
+        assert refused.exit_code == 2
+        assert f"{option[2:]}: found 'nonsense', expected one of {allowed}" in refused.stderr
+    assert run("labels", begun, "--system", "nonsense").exit_code == 2
     exported = run("export", begun, "--to", "traj", "--out", "all.traj")
     assert "wrote 6 labels" in exported.stdout
 

@@ -63,6 +63,20 @@ def test_among_residuals_without_spread_what_a_confirmation_would_allow_is_no_su
     assert found[0].z_force == pytest.approx(0.0)
 
 
+def test_labels_of_another_charge_are_no_measure() -> None:
+    # The model, which knows the neutral ones, believes all cations 1 eV too high; one neutral label is wrong.
+    labels = []
+    for number in range(64):
+        frame = Atoms("H2", [(0, 0, 0), (0, 0, 0.8 + 0.01 * number)])
+        frame.info.update(charge=number % 2, spin=number % 2)
+        energies, forces = morse(frame.positions[None])
+        energy = float(energies[0]) - (1.0 if number % 2 else 0.0) + (0.5 if number == 20 else 0.0)
+        labels.append(Label(frame, "ok", energy=energy, forces=forces[0], key=str(number), code="morse"))
+    found = find_suspects([Exact()], labels, Suspects(max_fraction=1.0))
+    assert [suspect.label.key for suspect in found] == ["20"]
+    assert found[0].z_energy == pytest.approx(0.5 / 0.05 * 5.0)
+
+
 def test_new_labels_are_examined_and_of_the_others_as_many_as_find_room() -> None:
     labels = [Label(FRAME, "ok", key=str(number)) for number in range(50)]
     new = {str(number) for number in range(40, 50)}

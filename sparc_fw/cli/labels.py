@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SHOWN = 40
 """Rows of a table on the terminal; JSON has all."""
+LAST_WORDS = 80
+"""Characters of a code's last words in the table; JSON has all."""
 
 
 def labels(
@@ -22,7 +24,7 @@ def labels(
     status: Annotated[str | None, typer.Option("--status", help="ok, failed or missing.")] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="Why a label failed: not_converged, …")] = None,
     iteration: Annotated[int | None, typer.Option("--iteration", min=0)] = None,
-    role: Annotated[str | None, typer.Option("--role", help="train, import, test or scan.")] = None,
+    role: Annotated[str | None, typer.Option("--role", help="train, import, test, scan or on_the_fly.")] = None,
     system: Annotated[str | None, typer.Option("--system")] = None,
     energy_from: Annotated[float | None, typer.Option("--energy-from", help="Least energy, eV/atom.")] = None,
     energy_to: Annotated[float | None, typer.Option("--energy-to", help="Greatest energy, eV/atom.")] = None,
@@ -39,6 +41,7 @@ def labels(
     as_json: Json = False,
 ) -> None:
     """List a campaign's labels, those that pass the filters; draw them; find duplicates among them."""
+    from sparc_fw.errors import InputError
     from sparc_fw.label_table import Filter, label_rows
     from sparc_fw.label_table import duplicates as find
     from sparc_fw.session import open_session
@@ -47,6 +50,9 @@ def labels(
     wanted = Filter(status, reason, iteration, role, system, (energy_from, energy_to), (force_from, force_to))
     with open_session(load_settings()) as session:
         every, stored = label_rows(session.store, campaign)
+    systems = sorted({row.system for row in every})
+    if system is not None and system not in systems:
+        raise InputError(f"system: found {system!r}, expected one of {', '.join(systems)}")
     rows = [row for row in every if wanted.takes(row)]
     chosen = [stored[row.key] for row in rows if row.key in stored]
     pairs = None if duplicates is None else find(chosen, duplicates)
@@ -80,8 +86,13 @@ def _values(
 
 
 def _print_rows(rows: list[LabelRow], chosen: int, total: int) -> None:
-    columns = ("key", "it.", "role", "system", "origin", "formula", "status", "eV/atom", "max eV/Å", "code", "s")
-    print_table(columns, [_cells(row) for row in rows])
+    columns = ["key", "it.", "role", "system", "origin", "formula", "status", "eV/atom", "max eV/Å", "code", "s"]
+    told = [why(row) for row in rows]
+    cells = [_cells(row) for row in rows]
+    if any(told):
+        columns.append("why")
+        cells = [(*row, words) for row, words in zip(cells, told, strict=True)]
+    print_table(columns, cells)
     left = f"; the first {len(rows)} are shown, --all or --json gives the rest" if len(rows) < chosen else ""
     typer.echo(f"{chosen} of {total} labels{left}")
 
@@ -100,6 +111,20 @@ def _cells(row: LabelRow) -> tuple[str, ...]:
         row.code,
         f"{row.seconds:.1f}",
     )
+
+
+def why(row: LabelRow) -> str:
+    """Both numbers of a suspect, and the last words of what failed; empty where there is nothing to say."""
+    suspect = row.suspect
+    told = []
+    if suspect is not None:
+        numbers = [("", row.energy), ("again ", suspect.energy_again), ("committee ", suspect.predicted_energy)]
+        energies = ", ".join(f"{name}{energy:.3f} eV" for name, energy in numbers if energy is not None)
+        told.append(f"suspect, {suspect.state}: {energies}")
+    lines = [line.strip() for line in row.message.splitlines() if line.strip()]
+    if lines:
+        told.append(lines[-1] if len(lines[-1]) <= LAST_WORDS else f"…{lines[-1][1 - LAST_WORDS :]}")
+    return "; ".join(told)
 
 
 def _print_pairs(pairs: list[Duplicate], found: int, within: float | None) -> None:

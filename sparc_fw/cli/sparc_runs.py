@@ -10,6 +10,7 @@ import typer
 from sparc_fw.cli.screen import Json, print_json
 
 if TYPE_CHECKING:
+    from sparc_fw.errors import InputError
     from sparc_fw.sparc_runs import SparcRun
 
 
@@ -26,10 +27,16 @@ def import_sparc(
 
     run = read_run(run_dir, name)
     paths = write_run(run, to or Path(run.campaign["name"]))
-    checked = _check(run, paths[0])
+    told, problem = _check(run, paths[0])
     if as_json:
-        print_json(_values(run, paths, checked))
-        return
+        print_json(_values(run, paths, told))
+    else:
+        _print(run, paths, told)
+    if problem is not None:
+        raise problem
+
+
+def _print(run: SparcRun, paths: list[Path], told: str) -> None:
     typer.echo("not carried over:")
     for note in run.not_carried:
         typer.echo(f"  {note.option} = {note.found}: {note.why}")
@@ -37,27 +44,35 @@ def import_sparc(
     typer.echo(f"{len(run.labels)} labels{left_out}; {len(run.not_carried)} options not carried over")
     for path in paths:
         typer.echo(f"wrote {path}")
-    typer.echo(checked)
+    typer.echo(told)
 
 
-def _check(run: SparcRun, path: Path) -> str:
-    """Whether the campaign file is whole, in a sentence."""
+def _check(run: SparcRun, path: Path) -> tuple[str, InputError | None]:
+    """Whether the campaign can label what the run labelled, in a sentence, and why not."""
+    from sparc_fw.errors import InputError
     from sparc_fw.loading import load_campaign
-    from sparc_fw.registry import backend_classes
+    from sparc_fw.settings import load_settings
+    from sparc_fw.sparc_labeler import check_labeler
+    from sparc_fw.sparc_runs import LABELS
 
     kind = run.campaign["labeler"]["kind"]
-    if kind not in backend_classes("labeler"):
-        return f"there is no labeler {kind!r} here: complete the section 'labeler' of {path} before you run it"
-    load_campaign(path)
-    return f"look it through, then: sparc-fw check {path}"
+    if kind != "vasp":
+        return f"complete the section 'labeler' of {path} ({kind!r}) before you run it", None
+    try:
+        missing = check_labeler(load_campaign(path), LABELS, load_settings())
+    except InputError as error:
+        told = f"{path}: the labeler cannot label the run's frames: {error}"
+        return f"change the section 'labeler' of {path} before you run it", InputError(told)
+    there = f"; what the labeler needs here: {'; '.join(missing)}" if missing else ""
+    return f"the labeler takes the run's frames{there}; look the campaign through, then: sparc-fw check {path}", None
 
 
-def _values(run: SparcRun, paths: list[Path], checked: str) -> dict[str, Any]:
+def _values(run: SparcRun, paths: list[Path], told: str) -> dict[str, Any]:
     return {
         "campaign": run.campaign,
         "labels": len(run.labels),
         "refused": dict(run.refused),
         "not_carried": [vars(note) for note in run.not_carried],
         "files": [str(path) for path in paths],
-        "next": checked,
+        "next": told,
     }

@@ -180,6 +180,10 @@ class Labeler(Backend[LabelerOptionsType]):
             If the calculation did not end in a number that can be trusted.
         """
 
+    def limited(self, frame: Atoms) -> Numbers:
+        """Calculate, within the limit of time where `calculate` cannot hold it by itself; raises as that does."""
+        return self.calculate(frame)
+
     @abstractmethod
     def version(self) -> str:
         """Version of the code that computes."""
@@ -256,7 +260,7 @@ class Labeler(Backend[LabelerOptionsType]):
     def _calculate(self, frame: Atoms) -> Numbers:
         """One calculation whose numbers can be taken, or a `LabelError`."""
         try:
-            energy, forces, stress, attempts = self.calculate(frame)
+            energy, forces, stress, attempts = self.limited(frame)
         except MissingDependency:
             raise
         except InputError as error:

@@ -15,11 +15,12 @@ from typing_extensions import Self
 from sparc_fw.errors import InputError
 from sparc_fw.labelers.ase_calculator import calculator_version, check_told
 from sparc_fw.labelers.ase_child import evaluate, find_calculator
-from sparc_fw.labelers.base import Labeler, LabelerOptions, Numbers
+from sparc_fw.labelers.base import Numbers
 from sparc_fw.labelers.contents import file_sha256, with_contents
+from sparc_fw.labelers.in_process import InProcessLabeler, InProcessOptions
 
 
-class PotentialLabelerOptions(LabelerOptions):
+class PotentialLabelerOptions(InProcessOptions):
     """Options of the labeler ``potential``: an ASE calculator by import path, or a model of one of our potentials."""
 
     hashed_files: ClassVar[dict[str, str]] = {"model_file": "model_sha256"}
@@ -49,8 +50,8 @@ class PotentialLabelerOptions(LabelerOptions):
         return self
 
 
-class PotentialLabeler(Labeler[PotentialLabelerOptions]):
-    """Evaluates a model in this process, loaded once; charge and spin are refused, for no model here knows them."""
+class PotentialLabeler(InProcessLabeler[PotentialLabelerOptions]):
+    """Evaluates a model that is loaded once; charge and spin are refused, for no model here knows them."""
 
     Options: ClassVar[type[PotentialLabelerOptions]] = PotentialLabelerOptions
     code: ClassVar[str] = "potential"
@@ -64,6 +65,10 @@ class PotentialLabeler(Labeler[PotentialLabelerOptions]):
         except InputError as error:
             return [f"labeler potential: {error}"]
         return []
+
+    def load(self) -> None:
+        """Load the model."""
+        _ = self._calculator
 
     def deciding(self) -> dict[str, Any]:
         """What decides the numbers: options, and what the model is, not where it lies."""

@@ -13,15 +13,16 @@ from typing_extensions import Self
 from sparc_fw.backend import package_version
 from sparc_fw.documents import Reason
 from sparc_fw.errors import InputError
-from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, charge_and_spin, check_electrons
+from sparc_fw.labelers.base import LabelError, charge_and_spin, check_electrons
 from sparc_fw.labelers.coupled_cluster import coupled_cluster
+from sparc_fw.labelers.in_process import InProcessLabeler, InProcessOptions
 from sparc_fw.labelers.pyscf_names import check_basis, check_dispersion, check_functional, has_ecp
 
 
-class PySCFOptions(LabelerOptions):
+class PySCFOptions(InProcessOptions):
     """Options of the labeler ``pyscf``."""
 
-    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"max_cycle", "max_basis_functions"}
+    effort: ClassVar[frozenset[str]] = InProcessOptions.effort | {"max_cycle", "max_basis_functions"}
     steering: ClassVar[frozenset[str]] = frozenset({"guess", "level_shift", "second_order"})
 
     kind: Literal["pyscf"] = "pyscf"
@@ -71,7 +72,7 @@ class PySCFOptions(LabelerOptions):
         return self
 
 
-class PySCFLabeler(Labeler[PySCFOptions]):
+class PySCFLabeler(InProcessLabeler[PySCFOptions]):
     """DFT energies and gradients of molecules.
 
     Every frame starts from the superposition of atomic densities, never from another frame's density, so that a label

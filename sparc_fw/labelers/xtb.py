@@ -16,7 +16,8 @@ from pydantic import Field
 from sparc_fw.backend import package_version
 from sparc_fw.documents import Reason
 from sparc_fw.errors import InputError
-from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError, charge_and_spin, check_electrons
+from sparc_fw.labelers.base import LabelError, charge_and_spin, check_electrons
+from sparc_fw.labelers.in_process import InProcessLabeler, InProcessOptions
 
 HEAVIEST = 86
 """Both methods are parametrised up to radon."""
@@ -24,10 +25,10 @@ GUESSES = {"sad": 0, "eeq": 1}
 """As tblite's interface numbers them."""
 
 
-class XTBOptions(LabelerOptions):
+class XTBOptions(InProcessOptions):
     """Options of the labeler ``xtb``."""
 
-    effort: ClassVar[frozenset[str]] = LabelerOptions.effort | {"max_iterations"}
+    effort: ClassVar[frozenset[str]] = InProcessOptions.effort | {"max_iterations"}
     steering: ClassVar[frozenset[str]] = frozenset({"guess", "mixer_damping"})
 
     kind: Literal["xtb"] = "xtb"
@@ -46,7 +47,7 @@ class XTBOptions(LabelerOptions):
     """How much of the new charges the first iterations take over; less is slower and safer."""
 
 
-class XTBLabeler(Labeler[XTBOptions]):
+class XTBLabeler(InProcessLabeler[XTBOptions]):
     """Tight-binding energies, forces and stresses of molecules and periodic systems.
 
     References

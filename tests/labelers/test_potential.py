@@ -128,7 +128,8 @@ def test_a_framework_that_is_not_there_is_missing() -> None:
 
 @pytest.mark.slow
 def test_chgnet_with_the_weights_of_its_package() -> None:
-    pytest.importorskip("chgnet", reason="chgnet is not installed: pip install chgnet")
+    reason = "chgnet is not installed, as it brings torch along (gigabytes): pip install 'sparc_fw[chgnet]'"
+    pytest.importorskip("chgnet", reason=reason)
     label = labeler(calculator="chgnet.model.dynamics:CHGNetCalculator").label(bulk("Si"))
     assert label.status == "ok", label.message
     assert label.energy == pytest.approx(-5.4 * 2, abs=0.3)
