@@ -65,13 +65,13 @@ def draw_deviation(store: Store, campaign_id: str, rows: list[dict[str, Any]], p
         axes.axhspan(*window, color="tab:green", alpha=0.15, label=f"trust window {window[0]:g} to {window[1]:g} eV/Å")
     axes.plot([], [], **PICKED, label="picked and labelled")
     if undrawn:
-        axes.plot([], [], " ", label=f"not drawn: {undrawn:,} frames whose deviation is NaN, infinite or 0")
+        axes.plot([], [], " ", label=f"{undrawn:,} frames not drawn: deviation NaN, infinite or 0")
     axes.set(yscale="log", xlabel="iteration (explored frames in order)", ylabel="force deviation (eV/Å)")
     axes.set_xlim(0, max(offset, 1))
     axes.set_xticks(ticks, names)
     axes.set_title(campaign_id)
     # Frames may be anywhere in the axes.
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return save_figure(figure, path)
 
 

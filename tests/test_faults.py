@@ -232,7 +232,13 @@ def test_a_training_that_diverges(tmp_path: Path) -> None:
         trainings = list(store.database["fireworks"].find({"spec.stage": "train"}, {"state": 1}))
         assert {firework["state"] for firework in trainings} == {"FIZZLED"}
         assert store.models.count_documents({}) == 0
-    run.command("status", "small")
+    told = run.command("status", "small")
+    assert told.returncode == 0
+    lines = told.stdout.splitlines()
+    assert lines[0] == "small: failed, 24 of 100 labels spent"
+    for member in (0, 1):
+        assert any(line.startswith(f"FIZZLED small 000 train member {member}: ") for line in lines)
+    assert "diverged with 2 seeds" in told.stdout
 
 
 @pytest.mark.parametrize("command", ["run", "submit"])

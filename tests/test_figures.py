@@ -47,8 +47,11 @@ def test_deviations_are_all_seen_or_counted(store: Store, tmp_path: Path, drawn:
     assert circles == [[[0.0, 0.5], [3.0, 0.9]], []]
     (legend,) = drawn[0].legends
     told = [text.get_text() for text in legend.get_texts()]
-    assert told[-1] == "not drawn: 2 frames whose deviation is NaN, infinite or 0"
-    assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+    assert told[-1] == "2 frames not drawn: deviation NaN, infinite or 0"
+    box = legend.get_window_extent()
+    assert not box.overlaps(axes.get_window_extent())
+    assert drawn[0].bbox.contains(*box.min)
+    assert drawn[0].bbox.contains(*box.max)
 
 
 def test_errors_stand_above_the_labels_paid_until_the_training(tmp_path: Path, drawn: list[Figure]) -> None:

@@ -76,14 +76,6 @@ def test_status_json_has_all_keys_while_an_iteration_runs(
     assert {name: row[name] for name in unknown} == dict.fromkeys(unknown)
 
 
-def test_picks_that_nobody_labels_are_not_counted_as_picks(command: Callable[..., Result], finished: str) -> None:
-    *before, last = json_rows(command, finished)
-    assert all(row["fates"]["pick"] == row["picks"] > 0 for row in before)
-    assert last["picks"] == 0
-    assert "pick" not in last["fates"] | last["counts"]
-    assert last["fates"]["pick_not_labelled"] == last["counts"]["pick_not_labelled"] > 0
-
-
 def test_status_table_shows_each_iteration(command: Callable[..., Result], finished: str) -> None:
     text = good(command("status", finished))
     assert text.startswith("Three atoms\ntrimer: completed, ")
@@ -174,6 +166,35 @@ def test_pause_resume_and_cancel(
     assert good(command("repair", "trimer")).strip() == "nothing to mend"
 
 
+def everything(store: Store) -> dict[str, list[Any]]:
+    """All documents of the database; who looks makes indexes, and collections for them."""
+    names = sorted(store.database.list_collection_names())
+    found = {name: list(store.database[name].find({}).sort("_id", 1)) for name in names}
+    return {name: documents for name, documents in found.items() if documents}
+
+
+@pytest.mark.parametrize("verb", ["submit", "run"])
+def test_what_is_refused_stores_nothing(
+    command: Callable[..., Result], store: Store, load: Loader, tmp_path: Path, verb: str
+) -> None:
+    values, file = load().campaign.as_dict(), tmp_path / "campaign.yaml"
+    file.write_text(yaml.safe_dump(values | {"systems": [{"name": "h3", "structure": "lost.xyz", "spin": 1}]}))
+    before = everything(store)
+    refused = command(verb, "campaign.yaml")
+    assert refused.exit_code == 2
+    assert "lost.xyz" in refused.stderr
+    assert everything(store) == before
+    file.write_text(yaml.safe_dump(values))
+    good(command("submit", "campaign.yaml"))
+    before = everything(store)
+    refused = command(verb, "campaign.yaml", "--seed", "6")
+    assert refused.exit_code == 2
+    assert "campaign 'trimer' exists already: go on with it by 'sparc-fw run FILE --resume'" in " ".join(
+        refused.stderr.split()
+    )
+    assert everything(store) == before
+
+
 def test_steering_commands_tell_scripts_what_they_did(
     command: Callable[..., Result], store: Store, launchpad: LaunchPad, load: Loader, tmp_path: Path
 ) -> None:
@@ -198,16 +219,21 @@ def test_steering_commands_tell_scripts_what_they_did(
     assert told("cancel") == {"campaign": "trimer", "state": "cancelled"}
 
 
+@pytest.mark.slow
 def test_run_for_scripts_prints_the_last_status_and_nothing_else(
     command: Callable[..., Result], store: Store, load: Loader, tmp_path: Path
 ) -> None:
-    sections = {"budget": {"labels": 20, "iterations": 1}, "committee": 1, "test": None}
+    sections = {"budget": {"labels": 60, "iterations": 1}, "committee": 2, "test": None}
     (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(load(**sections).campaign.as_dict()))
     result = command("run", "campaign.yaml", "--json")
     values = json.loads(good(result))
     assert (values["campaign"], values["state"], values["verdict"]) == ("trimer", "completed", "exhausted")
     assert [Path(file).name for file in values["files"]] == ["report.md", "force_deviation.png"]
     assert "trimer: 1 workers in" in result.stderr
+    (row,) = values["iterations"]
+    assert row["picks"] == 0, "what the last iteration picked nobody labels"
+    assert "pick" not in row["fates"] | row["counts"]
+    assert row["fates"]["pick_not_labelled"] == row["counts"]["pick_not_labelled"] > 0
 
 
 def test_plan_counts_what_the_campaign_then_takes(
