@@ -268,11 +268,7 @@ class Campaign(Section):
 
     def labelled_paths(self) -> list[str]:
         """Those of `paths` that hold labels, each once."""
-        structures = {system.structure for system in self.systems if isinstance(system.structure, str)}
-        named = [source.path for source in self.sources() if isinstance(source, LabelledSource)]
-        plain = structures | {source.path for source in self.sources() if isinstance(source, FileSource)}
-        plain |= {path for explorer in self.explorer for path in explorer.paths}
-        return [path for path in dict.fromkeys(named) if path not in plain]
+        return list(dict.fromkeys(source.path for source in self.sources() if isinstance(source, LabelledSource)))
 
     def system(self, name: str | None) -> System:
         """The system of that name; the first one for None."""

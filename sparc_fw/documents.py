@@ -48,6 +48,11 @@ def frame_hash(frame: Atoms) -> str:
     return digest.hexdigest()
 
 
+def file_key(frame: Atoms, energy: float, forces: np.ndarray) -> str:
+    """Key of a label whose numbers a file brought: never a labeler's, so that none passes for what it computed."""
+    return json_hash([frame_hash(frame), FROM_FILE, energy, np.asarray(forces).tolist()])
+
+
 @dataclass
 class Label:
     """A frame with its reference energy and forces, or the reason why there is none.

@@ -26,8 +26,10 @@ def unpack_arrays(data: bytes) -> dict[str, np.ndarray]:
 
 
 def frame_info(frame: Atoms) -> dict[str, object]:
-    """The part of ``info`` that belongs to a frame wherever it goes: system, charge, spin, origin."""
-    return {key: frame.info[key] for key in INFO_KEYS if key in frame.info}
+    """The part of ``info`` that belongs to a frame wherever it goes: system, charge, spin, origin; as plain values."""
+    found = {key: frame.info[key] for key in INFO_KEYS if key in frame.info}
+    # What readers make of a number in a file is often none that JSON knows.
+    return {key: value.item() if isinstance(value, np.generic) else value for key, value in found.items()}
 
 
 def pack_frames(frames: Sequence[Atoms]) -> bytes:

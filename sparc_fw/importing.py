@@ -152,7 +152,7 @@ class Judge:
         if unknown:
             raise Refused("unknown_species", f"found {', '.join(unknown)}, expected {', '.join(sorted(self.species))}")
         system = self._system_of(frame)
-        stated = {name: int(frame.info.get(name, getattr(system, name))) for name in ("charge", "spin")}
+        stated = {"charge": system.charge, "spin": system.spin} | _stated(frame)
         if stated != {"charge": system.charge, "spin": system.spin}:
             raise Refused(
                 "unknown_system",
@@ -169,11 +169,9 @@ class Judge:
         if named in self.systems:
             return self.systems[named]
         found = [name for name, formula in self.formulas.items() if formula == _composition(frame)]
-        states = {name: frame.info.get(name) for name in ("charge", "spin")}
+        stated = _stated(frame)
         fitting = [
-            name
-            for name in found
-            if all(value is None or int(value) == getattr(self.systems[name], key) for key, value in states.items())
+            name for name in found if all(value == getattr(self.systems[name], key) for key, value in stated.items())
         ]
         if not found:
             raise Refused(
@@ -212,9 +210,14 @@ class Judge:
         """The label under its key: as it was computed where the file proves that, otherwise as taken on trust."""
         expected, key = self.labeler.settings_hash, self.labeler.key(label.frame)
         if label.settings_hash == expected and label.code != FROM_FILE:
-            if label.key != key:
-                raise Refused("changed", "the frame is not the one that was labelled; it was changed after the export")
-            return label
+            if label.key == key:
+                return label
+            if not self.trust:
+                raise Refused(
+                    "changed",
+                    "the frame or its numbers are not those that were labelled; they were changed after the export; "
+                    "--trust-settings takes the numbers on your word as the labeler's",
+                )
         if not self.trust:
             stated = f"those of hash {label.settings_hash[:12]}…" if label.settings_hash else "no record of settings"
             raise Refused(
@@ -229,6 +232,23 @@ class Judge:
         return replace(
             label, key=key, code=FROM_FILE, version=origin, settings_hash="", message=f"on trust from {reading.where}"
         )
+
+
+def _stated(frame: Atoms) -> dict[str, int]:
+    """Charge and spin as far as the file states them."""
+    found: dict[str, int] = {}
+    for name in ("charge", "spin"):
+        value = frame.info.get(name)
+        if value is None:
+            continue
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = np.nan
+        if not np.isfinite(number) or number != round(number):
+            raise Refused("unknown_system", f"found {name} {value!r}, expected a whole number")
+        found[name] = round(number)
+    return found
 
 
 def _require_numbers(label: Label) -> None:

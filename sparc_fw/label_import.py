@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from sparc_fw.documents import Label, frame_hash
+from sparc_fw.documents import FROM_FILE, Label, file_key, frame_hash
 from sparc_fw.formats.base import Reading
 from sparc_fw.importing import FileReport, Judge, Judged
 from sparc_fw.labelers.base import Labeler
@@ -77,9 +77,14 @@ def import_labels(
     campaign = store.campaign(campaign_id)
     labeler: Labeler[Any] = backend_classes("labeler")[campaign.labeler.kind](campaign.labeler, settings)  # type: ignore[assignment]
     judged = Judge(campaign, store.campaign_files(campaign_id), labeler, trust, system).judge(readings)
-    known = store.labels_by_key(label.key for _, label in judged.taken)
+    own = _own_labels(store, campaign_id)
+    # What files brought before has keys of its own.
+    brought = {labeler.key(label.frame): label for label in own if label.code == FROM_FILE}
+    known = brought | store.labels_by_key(label.key for _, label in judged.taken)
     _refuse_conflicts(judged, known)
-    _refuse_other_references(judged, _typical_energies(store, campaign_id))
+    _refuse_other_references(judged, typical_energies(own))
+    judged.taken = [(reading, _kept_apart(label, known.get(label.key))) for reading, label in judged.taken]
+    known = store.labels_by_key(label.key for _, label in judged.taken)
     outcome = ImportOutcome({str(path): report for path, report in judged.files.items()})
     outcome.taken = [label for _, label in judged.taken]
     last = last_iteration(store, campaign_id)
@@ -94,8 +99,20 @@ def import_labels(
     elif _has_concluded(store, campaign_id):
         outcome.sentence = f"{campaign_id} has concluded: nothing of it will be trained any more"
     else:
-        _add_to_training(store, campaign_id, judged, outcome)
+        _add_to_training(store, campaign_id, judged, brought.keys(), outcome)
     return outcome
+
+
+def _kept_apart(label: Label, before: Label | None) -> Label:
+    """The label under a key of its own, where it is on trust and the frame is not known with this energy `before`.
+
+    Under the labeler's key, campaigns that trust nothing would take it for computed.
+    """
+    if label.code != FROM_FILE or label.energy is None or label.forces is None:
+        return label
+    if before is not None and before.status == "ok":
+        return replace(label, key=before.key)
+    return replace(label, key=file_key(label.frame, label.energy, label.forces))
 
 
 def _has_concluded(store: Store, campaign_id: str) -> bool:
@@ -111,8 +128,11 @@ def last_iteration(store: Store, campaign_id: str) -> int:
     return -1 if record is None else int(record["iteration"])
 
 
-def _add_to_training(store: Store, campaign_id: str, judged: Judged, outcome: ImportOutcome) -> None:
-    trained = {key for record in store.training_framesets(campaign_id, LAST) for key in record["keys"]}
+def _add_to_training(
+    store: Store, campaign_id: str, judged: Judged, brought: Collection[str], outcome: ImportOutcome
+) -> None:
+    """Add what is not trained on yet; `brought` are the labeler's keys of frames that files brought before."""
+    trained = {*brought} | {key for record in store.training_framesets(campaign_id, LAST) for key in record["keys"]}
     test = store.frameset(campaign_id, 0, "test")
     kept_apart = {frame_hash(frame) for frame in store.frames(test)} if test is not None else set()
     chosen: list[tuple[Reading, Label]] = []
@@ -154,11 +174,16 @@ def _refuse_conflicts(judged: Judged, known: dict[str, Label]) -> None:
             )
 
 
-def _typical_energies(store: Store, campaign_id: str) -> dict[str, float]:
-    """Median energy of the campaign's good labels by composition, eV/atom."""
-    found = defaultdict(list)
+def _own_labels(store: Store, campaign_id: str) -> list[Label]:
+    """All labels of a campaign."""
     keys = [key for record in store.framesets.find({"campaign_id": campaign_id}) for key in record["keys"]]
-    for label in store.labels_by_key(keys).values():
+    return list(store.labels_by_key(keys).values())
+
+
+def typical_energies(labels: Sequence[Label]) -> dict[str, float]:
+    """Median energy of the good ones by composition, eV/atom."""
+    found = defaultdict(list)
+    for label in labels:
         if label.energy is not None:
             found[label.frame.get_chemical_formula()].append(label.energy / len(label.frame))
     return {formula: float(np.median(energies)) for formula, energies in found.items()}

@@ -116,7 +116,7 @@ def read_run(folder: Path, name: str | None = None) -> SparcRun:
         "name": name or folder.absolute().name,
         "description": f"From a SPARC run with {len(labels)} labels",
         "systems": [{"name": structure.get_chemical_formula(), "structure": STRUCTURE}],
-        "start": [{"kind": "labelled", "path": LABELS}],
+        "start": [{"kind": "labelled", "path": LABELS, "trust_settings": True}],
         "labeler": labeler,
         "potential": potential,
         "committee": option(options, "deepmd_setup.num_models", 2),

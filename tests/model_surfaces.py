@@ -60,6 +60,21 @@ class MuellerBrown(Surface):
         return self.scale * (terms.sum() + 2000.0 * z**2), forces
 
 
+class Counted(Surface):
+    """Another calculator, counted."""
+
+    def __init__(self, calculator: Calculator) -> None:
+        super().__init__()
+        self.calculator = calculator
+
+    def calculate(
+        self, atoms: Atoms | None = None, properties: Any = ("energy",), system_changes: Any = all_changes
+    ) -> None:
+        Calculator.calculate(self, atoms, properties, system_changes)
+        self.calls += 1
+        self.results = {name: self.calculator.get_property(name, self.atoms) for name in ("energy", "forces")}
+
+
 class Springs(Surface):
     """Exactly harmonic about a structure, free to move and, for small displacements, to turn.
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.io import write
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
 from fireworks import LaunchPad
 from typer.testing import CliRunner
 
@@ -110,11 +111,53 @@ def test_what_is_taken_on_trust_never_passes_for_computed(take: Callable[..., Im
     labels = computed(4)
     outcome = take(stripped(labels), trust=True)
     assert outcome.trained == 4
-    found = store.labels_by_key([labels[1].key])[labels[1].key]
-    assert (found.code, found.settings_hash) == (FROM_FILE, "")
-    assert found.energy == pytest.approx(labels[1].energy)
-    assert "on trust from" in found.message
-    assert store.count_paid([labels[1].key]) == 0
+    # Whoever asks the labeler finds nothing.
+    assert store.ask([label.key for label in labels], "another", 0, None) == {}
+    found = outcome.taken[1]
+    stored = store.labels_by_key([found.key])[found.key]
+    assert (stored.code, stored.settings_hash) == (FROM_FILE, "")
+    assert stored.energy == pytest.approx(labels[1].energy)
+    assert "on trust from" in stored.message
+    assert store.count_paid([found.key]) == 0
+    again = take(stripped(labels), trust=True)
+    assert (again.stored, again.known, again.trained, again.already_trained) == (0, 4, 0, 4)
+    # The same frames with a proof are known, too, and not trained on twice.
+    proven = take(labels)
+    assert (proven.trained, proven.already_trained) == (0, 4)
+
+
+def test_a_trusted_frame_with_another_energy_is_refused(take: Callable[..., ImportOutcome]) -> None:
+    labels = computed(3)
+    take(stripped(labels), trust=True)
+    frames = stripped(labels)
+    frames[0].calc.results["energy"] += 0.5
+    assert refusals(take(frames, trust=True)) == {"conflict": 1}
+
+
+@pytest.mark.parametrize("what", ["energy", "forces"])
+def test_an_export_whose_numbers_were_changed_proves_nothing(
+    what: str, store: Store, begun: str, tmp_path: Path
+) -> None:
+    path, edited = tmp_path / "ours.extxyz", tmp_path / "edited.extxyz"
+    write_extxyz(computed(4), path)
+    frames = read(path, index=":")
+    for frame in frames:
+        results = {name: np.array(frame.calc.results[name]) for name in ("energy", "forces")}
+        # Somebody recomputes our frames and writes them with all that they carry.
+        results[what] = results[what] * 1.01 + 0.002
+        frame.calc = SinglePointCalculator(frame, energy=float(results["energy"]), forces=results["forces"])
+    write(edited, frames, format="extxyz")
+    outcome = import_labels(store, Settings(), begun, read_labels(edited))
+    assert refusals(outcome) == {"changed": 4}
+    assert import_labels(store, Settings(), begun, read_labels(edited), trust=True).trained == 4
+    assert store.ask([label.key for label in computed(4)], "another", 0, None) == {}
+
+
+@pytest.mark.parametrize("charge", [0.5, "x"])
+def test_a_charge_that_is_no_whole_number_is_refused(charge: object, take: Callable[..., ImportOutcome]) -> None:
+    frames = stripped(computed(2))
+    frames[1].info["charge"] = charge
+    assert refusals(take(frames, trust=True)) == {"unknown_system": 1}
 
 
 def test_every_bad_configuration_is_counted_by_its_reason(take: Callable[..., ImportOutcome]) -> None:

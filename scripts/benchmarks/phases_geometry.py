@@ -18,7 +18,8 @@ from sparc_fw.geometry.construct import Stock, construct
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.overlap import FRACTION, describe_overlap
 from sparc_fw.geometry.packing import density
-from sparc_fw.geometry.recipes import CollageRecipe, Compound, EndRecipe, MoleculeRecipe, PackmolRecipe, Piece
+from sparc_fw.geometry.recipes import CollageRecipe, Compound, EndRecipe, PackmolRecipe, Piece
+from sparc_fw.geometry.simple_recipes import MoleculeRecipe
 from sparc_fw.settings import load_settings
 
 COUNTS = {"CH3CH2OH": 40, "H2O": 100, "CH4": 40, "CO2": 20, "NH3": 20}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -16,6 +16,7 @@ from pydantic import Field
 from sparc_fw.encoding import frame_info
 from sparc_fw.errors import InputError
 from sparc_fw.explorers.ase_integrators import Ensemble, draw_velocities, integrator
+from sparc_fw.explorers.ase_watch import CommitteeWatch, Watch
 from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.bias import check_biases, held
 from sparc_fw.explorers.bias_plumed import plumed_text
@@ -30,7 +31,6 @@ from sparc_fw.geometry.isolation import describe_isolation
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.labelers.driver import check_driver, driving_calculator, make_driver
-from sparc_fw.potentials.committee import spread
 from sparc_fw.registry import ByKind
 from sparc_fw.trajectories import Trajectory
 
@@ -73,35 +73,6 @@ class _Record:
         self.temperature.append(atoms.get_temperature())
         self.potential.append(energy)
         self.kinetic.append(float(atoms.get_kinetic_energy()))
-
-
-class Watch(Protocol):
-    """Somebody who looks on while a run goes on."""
-
-    def disagrees(self, step: int, atoms: Atoms) -> str | None:
-        """Why the run ends, or None."""
-
-
-class _Committee:
-    """Asks all members along the way, where a run shall end when they disagree."""
-
-    def __init__(self, options: ASEOptions, replica: Replica) -> None:
-        self.options = options
-        self.members = [replica.potential.load(model) for model in replica.models] if options.stop else []
-        self.times: list[float] = []
-        self.deviations: list[float] = []
-
-    def disagrees(self, step: int, atoms: Atoms) -> str | None:
-        """Why the run ends, or None."""
-        stop = self.options.stop
-        if stop is None or step % max(1, round(stop.every_fs / self.options.timestep_fs)):
-            return None
-        cells = atoms.cell.array[None] if atoms.pbc.any() else None
-        forces = (member.evaluate(atoms.numbers, atoms.positions[None], cells)[1] for member in self.members)
-        self.times.append(step * self.options.timestep_fs)
-        self.deviations.append(float(spread(forces)[0]))
-        index = stop.first(np.array(self.times), np.array(self.deviations))
-        return None if index is None else stop.sentence(self.times[index])
 
 
 class ASEExplorer(Explorer[ASEOptions]):
@@ -205,7 +176,7 @@ class ASEExplorer(Explorer[ASEOptions]):
             if ended is not None:
                 return f"{ended}, while it equilibrated"
             dynamics.step()
-            ended = self._trouble(atoms, atoms.get_forces(md=True), closest=step % run.every == 0)
+            ended = self._trouble(atoms, _last_forces(atoms), closest=step % run.every == 0)
         return ended
 
     def _run(
@@ -236,16 +207,14 @@ class ASEExplorer(Explorer[ASEOptions]):
             step += 1
             try:
                 dynamics.step()
-                # Not all integrators return the forces; the calculator has them: nothing is computed again.
-                forces = atoms.get_forces(md=True)
             except (CalculatorError, RuntimeError) as error:
                 # A driver's SCF that does not converge; the last frame is the last one that has an energy.
                 return record, step, f"{type(error).__name__} at step {step}: {error}"
-            ended = self._trouble(atoms, forces, closest=step % run.every == 0)
+            ended = self._trouble(atoms, _last_forces(atoms), closest=step % run.every == 0)
 
     def _watch(self, replica: Replica) -> Watch:
         """Who may end the run; an explorer that watches for something else overrides this."""
-        return _Committee(self.options, replica)
+        return CommitteeWatch(self.options.stop, self.options.timestep_fs, replica)
 
     def _out_of_bounds(self, atoms: Atoms, record: _Record) -> str | None:
         """Whether a bound is broken; the frame itself is taken off at the end."""
@@ -305,3 +274,8 @@ class ASEExplorer(Explorer[ASEOptions]):
             return None
         within = self.options.within_A
         return describe_overlap(atoms) or (None if within is None else describe_isolation(atoms, within))
+
+
+def _last_forces(atoms: Atoms) -> np.ndarray:
+    """Forces of the step just made, eV/Å: not all integrators return them, and ASE would compare all atoms first."""
+    return np.asarray(atoms.calc.results["forces"])

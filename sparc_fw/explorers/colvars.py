@@ -90,3 +90,15 @@ def read_colvars(path: Path) -> dict[str, np.ndarray]:
         width = values.shape[1]
         series.update({name if width == 1 else f"{name}_{k}": values[:, k] for k in range(width)})
     return series
+
+
+_NAMES = {"E_bias": "bias{}_eV", "W_bias": "work{}_eV", "x0_cv": "centre{}"}
+
+
+def common_name(name: str) -> str:
+    """COLVARS' name of a column of a common bias as every engine calls it; others keep theirs."""
+    for theirs, ours in _NAMES.items():
+        number = name.removeprefix(theirs)
+        if number != name and number.isdigit():
+            return ours.format(number)
+    return name

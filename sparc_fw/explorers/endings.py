@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
@@ -64,29 +64,32 @@ class Disagreement(Section):
     every_fs: Positive = 5.0
     """Time between two looks at all members, fs."""
 
-    def first(self, times: np.ndarray, deviations: np.ndarray) -> int | None:
-        """Index of the look at which the run ends, or None.
-
-        Parameters
-        ----------
-        times : ndarray of shape (n_looks,)
-            fs.
-        deviations : ndarray of shape (n_looks,)
-            eV/Å; what is not a number counts as large.
-        """
-        since: float | None = None
-        for index, (time, deviation) in enumerate(zip(times, deviations, strict=True)):
-            if deviation <= self.deviation_eV_A:
-                since = None
-                continue
-            since = time if since is None else since
-            if time - since >= self.for_fs:
-                return index
-        return None
-
     def sentence(self, time: float) -> str:
         """What is said of a run that ended so, after `time` fs."""
         return f"the force deviation was above {self.deviation_eV_A:g} eV/Å for {self.for_fs:g} fs, after {time:.0f} fs"
+
+
+@dataclass
+class Patience:
+    """How long a committee has disagreed; told look by look, since a long run has many.
+
+    Attributes
+    ----------
+    limit : Disagreement
+    since : float or None
+        Time of the first look of those without a break that were above the limit, fs; None where the last was not.
+    """
+
+    limit: Disagreement
+    since: float | None = None
+
+    def ends(self, time: float, deviation: float) -> bool:
+        """Whether the run ends with a look at `time` (fs); a deviation (eV/Å) that is not a number counts as large."""
+        if deviation <= self.limit.deviation_eV_A:
+            self.since = None
+            return False
+        self.since = time if self.since is None else self.since
+        return time - self.since >= self.limit.for_fs
 
 
 def until(trajectory: Trajectory, first: int, reason: str) -> Trajectory:

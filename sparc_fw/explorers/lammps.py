@@ -20,7 +20,7 @@ from sparc_fw.errors import InputError, MissingDependency, StageFailed
 from sparc_fw.explorers.base import Explorer, Replica, by_place
 from sparc_fw.explorers.bias import check_biases, held
 from sparc_fw.explorers.bias_colvars import colvars_text
-from sparc_fw.explorers.colvars import check_colvars, read_colvars, with_units
+from sparc_fw.explorers.colvars import check_colvars, common_name, read_colvars, with_units
 from sparc_fw.explorers.continued import (
     COLVARS_STATE,
     check_no_restart,
@@ -31,12 +31,12 @@ from sparc_fw.explorers.continued import (
 )
 from sparc_fw.explorers.endings import until_apart, until_out_of_bounds
 from sparc_fw.explorers.lammps_command import lammps_command, lammps_packages
+from sparc_fw.explorers.lammps_deviation import DeviationLog
 from sparc_fw.explorers.lammps_files import (
     THERMO,
     elements_in,
     error_in,
     halt_in,
-    read_deviation,
     read_dump,
     read_thermo,
     write_structure,
@@ -169,6 +169,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         (directory / PLUMED).write_text("\n".join(plumed) + "\n")
         lines = self.input_lines(start, pair, run, replica.seed, replica.learned)
         (directory / INPUT).write_text("\n".join(lines) + "\n")
+        deviations = DeviationLog(directory / DEVIATION, self.options.stop, self.options.timestep_fs)
         size = 0
 
         def watch() -> None:
@@ -179,7 +180,8 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             if now != size:
                 size = now
                 progress(min(run.steps, now // (200 + 32 * len(start)) * run.every), run.steps)
-            if self._disagreed(directory) is not None:
+            deviations.read()
+            if deviations.moment is not None:
                 raise _Disagreed
 
         output = directory / OUTPUT
@@ -189,7 +191,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             status = run_child(command, directory, environment, output, watch)
         except _Disagreed:
             status = 0
-        trajectory = self._ended_in_time(self._collect(start, run, directory, status))
+        trajectory = self._ended_in_time(self._collect(start, run, directory, status, deviations.moment))
         trajectory.seconds = time.perf_counter() - started
         progress(trajectory.steps, run.steps)
         return [trajectory]
@@ -200,15 +202,6 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
             return replica.potential.lammps_lines(replica.models[0], elements)
         every = max(1, round(stop.every_fs / self.options.timestep_fs))
         return replica.potential.lammps_committee_lines(replica.models, elements, every, DEVIATION)
-
-    def _disagreed(self, directory: Path) -> float | None:
-        """Time at which the committee had disagreed for too long, fs; None if it has not."""
-        if self.options.stop is None:
-            return None
-        steps, deviations = read_deviation(directory / DEVIATION)
-        times = steps * self.options.timestep_fs
-        index = self.options.stop.first(times, deviations)
-        return None if index is None else float(times[index])
 
     def _ended_in_time(self, trajectory: Trajectory) -> Trajectory:
         """The trajectory up to where it left its bounds."""
@@ -229,7 +222,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         )
         return lammps_input(self.options, start, pair, run, bias, seed)
 
-    def _collect(self, start: Atoms, run: Plan, directory: Path, status: int) -> Trajectory:
+    def _collect(self, start: Atoms, run: Plan, directory: Path, status: int, moment: float | None) -> Trajectory:
         """Read what LAMMPS left and tell a run that blew up from one that could not run."""
         path = directory / LOG
         log = path.read_text(errors="replace") if path.exists() else ""
@@ -237,7 +230,6 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         thermo = read_thermo(log)
         made = int(max([*thermo["Step"], *steps, 0]))
         ended = self._ending(log, run, made)
-        moment = self._disagreed(directory)
         if moment is not None and self.options.stop is not None:
             # LAMMPS ran on for as long as nobody looked.
             count = int((steps * self.options.timestep_fs <= moment).sum())
@@ -291,19 +283,7 @@ class LAMMPSExplorer(Explorer[LAMMPSOptions]):
         if "step" in variables:
             series["bias_time_fs"] = variables.pop("step") * self.options.timestep_fs
         # How far each atom is from the sphere's centre is in the positions already.
-        series |= {_common(name): values for name, values in variables.items() if not name.startswith("confine_")}
+        series |= {common_name(name): values for name, values in variables.items() if not name.startswith("confine_")}
         if self.options.plumed:
             series |= plumed_series(input_lines(self.options.plumed), [], directory)
         return series
-
-
-_NAMES = {"E_bias": "bias{}_eV", "W_bias": "work{}_eV", "x0_cv": "centre{}"}
-
-
-def _common(name: str) -> str:
-    """COLVARS' name of a column of a common bias as every engine calls it; others keep theirs."""
-    for theirs, ours in _NAMES.items():
-        number = name.removeprefix(theirs)
-        if number != name and number.isdigit():
-            return ours.format(number)
-    return name

@@ -139,26 +139,6 @@ def read_thermo(log: str) -> dict[str, np.ndarray]:
     return {name: np.array([row[k] for row in whole]) for k, name in enumerate(THERMO)}
 
 
-def read_deviation(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read the committee's deviations that ``pair_style deepmd`` wrote.
-
-    Returns
-    -------
-    steps : ndarray of shape (n_looks,)
-        Of the last run in the file; an equilibration before it counts its own.
-    deviations : ndarray of shape (n_looks,)
-        Largest force deviation of an atom (column ``max_devi_f``), eV/Å.
-    """
-    # The last line may be half written.
-    lines = path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
-    rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    steps = np.array([int(row[0]) for row in rows], dtype=int)
-    values = np.array([float(row[4]) for row in rows])
-    restarts = np.flatnonzero(np.diff(steps) <= 0)
-    begin = int(restarts[-1]) + 1 if len(restarts) else 0
-    return steps[begin:], values[begin:]
-
-
 def error_in(log: str) -> str | None:
     """LAMMPS' own error message, or None."""
     found = _ERROR.search(log)

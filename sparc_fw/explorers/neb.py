@@ -96,6 +96,9 @@ class NEBExplorer(Explorer[NEBOptions]):
     -----
     G. Henkelman and H. Jónsson, J. Chem. Phys. 113 (2000) 9978 (improved tangent); G. Henkelman, B. P. Uberuaga and
     H. Jónsson, ibid. 9901 (climbing image); S. Smidstrup et al., J. Chem. Phys. 140 (2014) 214106 (first band).
+
+    There is no such search by LAMMPS' ``fix neb``: with a process for each image, all of which load the potential, it
+    takes longer than one batch of all images does (``scripts/benchmarks/neb_engines.py``).
     """
 
     Options: ClassVar[type[NEBOptions]] = NEBOptions

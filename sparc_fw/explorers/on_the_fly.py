@@ -89,10 +89,22 @@ class Exchangeable(Calculator):
         super().__init__()
         self._inner = inner
 
-    def exchange(self, inner: Calculator) -> None:
-        """Let another calculator answer from now on."""
+    def exchange(self, inner: Calculator, atoms: Atoms) -> None:
+        """Let another calculator answer from now on, about the atoms as they are, too.
+
+        What stands before this one may have added to its answer and keep the sum, as PLUMED's calculator does. The sum
+        changes by what the answer changes: PLUMED itself must not be asked twice about one step, or it would deposit
+        two hills and count time twice.
+        """
+        before = dict(self.results)
         self._inner = inner
         self.reset()
+        outer = atoms.calc
+        if outer is self:
+            return
+        for name, value in before.items():
+            if name in outer.results:
+                outer.results[name] = outer.results[name] + self.get_property(name, atoms) - value
 
     def calculate(
         self,
@@ -144,7 +156,7 @@ class Pupil:
         if label.status == "failed":
             return f"{found}, and its label failed: {label.reason}"
         models = self._teacher.learn(self._options.refit_steps)
-        self.calculator.exchange(self._potential.calculator(models[0]))
+        self.calculator.exchange(self._potential.calculator(models[0]), atoms)
         self._members = [self._potential.load(model) for model in models]
         return None
 

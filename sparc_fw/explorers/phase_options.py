@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from sparc_fw.explorers.base import ExplorerOptions
-from sparc_fw.geometry.recipes import EndRecipe, FileRecipe, Geometry, Recipe, StartRecipe
+from sparc_fw.geometry.recipes import EndRecipe, Geometry
+from sparc_fw.geometry.simple_recipes import FileRecipe, Recipe, StartRecipe
 from sparc_fw.section import Positive, Section
 
 Axis = Literal["x", "y", "z"]

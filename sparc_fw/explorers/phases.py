@@ -23,7 +23,8 @@ from sparc_fw.geometry.construct import Stock, construct
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.geometry.packing import missing_packmol
-from sparc_fw.geometry.recipes import PackmolRecipe, Recipe
+from sparc_fw.geometry.recipes import PackmolRecipe
+from sparc_fw.geometry.simple_recipes import Recipe
 from sparc_fw.seeds import derive_seed
 from sparc_fw.trajectories import Trajectory
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from fireworks import FWAction
 
 from sparc_fw.dataset import dataset as build_dataset
-from sparc_fw.documents import Dataset, TrainedModel
+from sparc_fw.documents import FROM_FILE, Dataset, TrainedModel
 from sparc_fw.errors import StageFailed, TrainingDiverged
 from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.label_arrays import content_hash, settings_counts
+from sparc_fw.label_import import SAME_REFERENCE, typical_energies
 from sparc_fw.seeds import derive_seed
 
 MAX_SEEDS = 2
@@ -31,6 +32,9 @@ class TrainTask(CampaignTask):
         self._check_labels()
         dataset = build_dataset(self.store, self.campaign, self.iteration)
         self._refuse_mixed_settings(dataset)
+        if self.iteration == 0:
+            # Later ones are compared when they are imported.
+            self._refuse_other_references(dataset)
         model = self._train(dataset, member)
         n_labels = len(dataset.train)
         self.store.save_model(model, self.campaign_id, self.iteration, member, content_hash(dataset), n_labels)
@@ -66,6 +70,19 @@ class TrainTask(CampaignTask):
                 "one hash; another version of the package may have other defaults. Label all frames alike in a new "
                 f"campaign: sparc-fw run FILE --relabel {self.campaign_id}"
             )
+
+    def _refuse_other_references(self, dataset: Dataset) -> None:
+        """Refuse labels of the start that files brought on trust, where their energies cannot be the labeler's."""
+        labels = [*dataset.train, *dataset.validation]
+        typical = typical_energies([label for label in labels if label.code != FROM_FILE])
+        brought = typical_energies([label for label in labels if label.code == FROM_FILE])
+        for formula in sorted(typical.keys() & brought.keys()):
+            if abs(brought[formula] - typical[formula]) > SAME_REFERENCE:
+                raise StageFailed(
+                    f"labels of the start: found a median energy of {brought[formula]:.3f} eV/atom for {formula} in "
+                    f"files, expected it near that of the labels computed here, {typical[formula]:.3f} eV/atom: "
+                    "another method, unit or zero of energy; begin a new campaign without them"
+                )
 
     def _train(self, dataset: Dataset, member: int) -> TrainedModel:
         report = self.progress_reporter("train", member)

@@ -15,8 +15,9 @@ from ase.units import Hartree
 
 from sparc_fw.documents import Label
 from sparc_fw.errors import MissingDependency
-from sparc_fw.formats.base import PROVENANCE, Reading, make_label, provenance_of
+from sparc_fw.formats.base import Reading, make_label, provenance_of
 from sparc_fw.formats.groups import alike
+from sparc_fw.geometry.files import PROVENANCE
 
 SPECIES = ("species", "atomic_numbers", "numbers")
 COORDINATES = ("coordinates", "coord", "positions")

@@ -17,7 +17,8 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from sparc_fw.documents import Label
 from sparc_fw.encoding import frame_info
-from sparc_fw.formats.base import PROVENANCE, Reading, make_label, provenance_from_text, provenance_of, provenance_text
+from sparc_fw.formats.base import Reading, make_label, provenance_from_text, provenance_of, provenance_text
+from sparc_fw.geometry.files import PROVENANCE
 
 
 def read_ase(

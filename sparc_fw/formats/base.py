@@ -13,11 +13,8 @@ import numpy as np
 from ase import Atoms
 
 from sparc_fw.documents import Label
-from sparc_fw.encoding import INFO_KEYS, frame_info
+from sparc_fw.encoding import frame_info
 from sparc_fw.records import PLAIN_LABEL_FIELDS
-
-PROVENANCE = "sparc_fw"
-"""Name under which our exports carry where a label's numbers come from."""
 
 _NUMBERS = ("status", "energy", "reason")
 PROVENANCE_FIELDS = ("key", *(name for name in PLAIN_LABEL_FIELDS if name not in _NUMBERS))
@@ -79,6 +76,10 @@ def make_label(
     info = {**stated.pop("info", {}), **frame_info(frame)}
     plain = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
     fields = {name: stated[name] for name in PROVENANCE_FIELDS if name in stated}
+    numbers = (energy, forces, stress if plain.pbc.any() else None)
+    if "key" in fields and not np.allclose(stated.get("numbers", np.nan), _fingerprint(*numbers), rtol=1e-9, atol=1e-5):
+        # Somebody computed the frame anew, or edited it: it is no longer the label of that key.
+        fields["key"] = ""
     origin: dict[str, Any] = {"code": code, "version": version, "attempts": 0, **fields}
     return Label(
         frame=plain,
@@ -93,7 +94,21 @@ def make_label(
 def provenance_of(label: Label) -> dict[str, Any]:
     """Where a label's numbers come from, as JSON-able values; `make_label` takes it back."""
     stated = {name: getattr(label, name) for name in PROVENANCE_FIELDS}
-    return {**stated, "info": {key: label.frame.info[key] for key in INFO_KEYS if key in label.frame.info}}
+    return {
+        **stated,
+        "numbers": _fingerprint(label.energy, label.forces, label.stress),
+        "info": frame_info(label.frame),
+    }
+
+
+def _fingerprint(energy: Any, forces: Any, stress: Any) -> list[float]:
+    """A few numbers that change with energy (eV), forces (eV/Å) and stress (eV/Å^3), but not with their last digits."""
+    found = []
+    for values in (energy, forces, stress):
+        row = np.zeros(0) if values is None else np.ravel(np.asarray(values, dtype=float))
+        # Weights that no two places share, so that exchanged rows show, too.
+        found.append(float(row @ np.cos(np.arange(1, len(row) + 1))))
+    return found
 
 
 def provenance_text(label: Label) -> str:

@@ -13,8 +13,9 @@ from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from sparc_fw.documents import Label
-from sparc_fw.formats.base import PROVENANCE, Reading, make_label, provenance_of
+from sparc_fw.formats.base import Reading, make_label, provenance_of
 from sparc_fw.formats.groups import Indexed, alike
+from sparc_fw.geometry.files import PROVENANCE
 
 TYPES, TYPE_MAP, MIXED_TYPES = "type.raw", "type_map.raw", "real_atom_types.npy"
 PROVENANCE_FILE = f"{PROVENANCE}.json"

@@ -11,11 +11,11 @@ import numpy as np
 from ase import Atoms
 
 from sparc_fw.campaign import Campaign, System
-from sparc_fw.documents import FROM_FILE, Label, frame_hash, json_hash
+from sparc_fw.documents import FROM_FILE, Label, file_key
 from sparc_fw.errors import InputError
 from sparc_fw.geometry.displacements import displaced_frames, mode_frames, rattled_frames
 from sparc_fw.geometry.dynamics import dynamics_frames
-from sparc_fw.geometry.files import Files
+from sparc_fw.geometry.files import PROVENANCE, Files
 from sparc_fw.geometry.fragments import approach_frames, dissociation_frames
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.geometry.random_structures import random_structures
@@ -158,10 +158,12 @@ def _entries(
     if isinstance(source, DisplacementSource | RattleSource | ApproachSource):
         return drawn_frames(structure, source, np.random.default_rng(seed))
     if isinstance(source, LabelledSource):
-        system = campaign.system(source.system)
         dropped.update(files.refused(source.path))
-        found = files.frames(source.path, source.index)
-        return [_label(source.path, number, frame, system) for number, frame in enumerate(found)]
+        labels = labels_of(source, campaign, files, labeler)
+        cap = labeler.options.force_cap
+        below = [label for label in labels if cap is None or not _longest(label) > cap]
+        dropped["force_cap"] += len(labels) - len(below)
+        return below
     return cheap_frames(source, campaign, files, labeler)
 
 
@@ -195,8 +197,7 @@ def cheap_frames(source: Source, campaign: Campaign, files: Files, labeler: Labe
     if isinstance(source, FileSource):
         return [_named(frame, system) for frame in files.frames(source.path, source.index)]
     if isinstance(source, LabelledSource):
-        found = files.frames(source.path, source.index)
-        return [_label(source.path, number, frame, system).frame for number, frame in enumerate(found)]
+        return [label.frame for label in labels_of(source, campaign, files, labeler)]
     raise TypeError(f"no frames are known to come from {type(source).__name__}")
 
 
@@ -206,25 +207,70 @@ def _named(frame: Atoms, system: System) -> Atoms:
     return Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
 
 
-def _label(path: str, number: int, found: Atoms, system: System) -> Label:
-    """The label that a file holds."""
+def labels_of(source: LabelledSource, campaign: Campaign, files: Files, labeler: Labeler[Any]) -> list[Label]:
+    """The labels that a file holds, in its order.
+
+    Raises
+    ------
+    InputError
+        Names file and frame where there is no energy or force, another charge or spin is stated, or nothing proves
+        that the campaign's labeler computed the numbers, though the source does not take them on trust.
+    """
+    labels = []
+    for number, found in enumerate(files.frames(source.path, source.index)):
+        where = f"{source.path}: frame {number}"
+        label = _label(where, found, campaign.system(source.system))
+        if not source.trust_settings:
+            _require_proof(where, label, found, labeler)
+        labels.append(label)
+    return labels
+
+
+def _require_proof(where: str, label: Label, found: Atoms, labeler: Labeler[Any]) -> None:
+    """Raise `InputError` unless the file says that the labeler, as it is set up, computed this frame."""
+    from sparc_fw.formats.base import provenance_from_text
+
+    stated = provenance_from_text(found.info[PROVENANCE]) if PROVENANCE in found.info else {}
+    settings = stated.get("settings_hash", "")
+    if settings == labeler.settings_hash and stated.get("key") == labeler.key(label.frame):
+        return
+    told = f"settings of hash {settings[:12]}…" if settings else "no record of how it was computed"
+    raise InputError(
+        f"{where}: found {told}, expected the settings of the campaign's labeler ({labeler.options.kind}, hash "
+        f"{labeler.settings_hash[:12]}…); trust_settings: true takes the numbers on your word as that labeler's"
+    )
+
+
+def _longest(label: Label) -> float:
+    """The largest force on an atom, eV/Å."""
+    return float(np.linalg.norm(label.forces, axis=1).max(initial=0.0)) if label.forces is not None else 0.0
+
+
+def _label(where: str, found: Atoms, system: System) -> Label:
+    """The label that a frame of a file is."""
     results = found.calc.results if found.calc is not None else {}
     missing = [name for name in ("energy", "forces") if not np.isfinite(results.get(name, np.nan)).all()]
     if missing:
         raise InputError(
-            f"{path}: frame {number}: found no finite {' and no finite '.join(missing)}, expected a labelled frame "
+            f"{where}: found no finite {' and no finite '.join(missing)}, expected a labelled frame "
             "with energy (eV) and forces (eV/Å); use 'kind: file' for frames that are to be labelled"
         )
+    for name in ("charge", "spin"):
+        expected = getattr(system, name)
+        if found.info.get(name, expected) != expected:
+            raise InputError(
+                f"{where}: found {name} {found.info[name]}, expected that of system {system.name!r}, {expected}"
+            )
     frame = _named(found, system)
     stress = np.asarray(results["stress"], dtype=float) if "stress" in results and frame.pbc.any() else None
+    energy, forces = float(results["energy"]), np.asarray(results["forces"], dtype=float)
     return Label(
         frame=frame,
         status="ok",
-        energy=float(results["energy"]),
-        forces=np.asarray(results["forces"], dtype=float),
+        energy=energy,
+        forces=forces,
         stress=stress,
         code=FROM_FILE,
         attempts=0,
-        # Not the labeler's key: what a file says must never pass for what a labeler computed.
-        key=json_hash([frame_hash(frame), FROM_FILE, float(results["energy"]), np.asarray(results["forces"]).tolist()]),
+        key=file_key(frame, energy, forces),
     )

@@ -15,19 +15,15 @@ from sparc_fw.geometry.collage import make_collage
 from sparc_fw.geometry.crystals import make_bulk, make_crystal, make_molecule, make_nanoparticle, make_surface
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.packing import pack
-from sparc_fw.geometry.recipes import (
+from sparc_fw.geometry.recipes import CollageRecipe, EndRecipe, PackmolRecipe, PoolRecipe, SurfaceRecipe
+from sparc_fw.geometry.simple_recipes import (
     BulkRecipe,
-    CollageRecipe,
     CrystalRecipe,
-    EndRecipe,
     FileRecipe,
     MoleculeRecipe,
     NanoparticleRecipe,
-    PackmolRecipe,
-    PoolRecipe,
     Recipe,
     StartRecipe,
-    SurfaceRecipe,
 )
 from sparc_fw.seeds import derive_seed
 

@@ -6,13 +6,8 @@ import numpy as np
 from ase import Atoms
 
 from sparc_fw.errors import InputError
-from sparc_fw.geometry.recipes import (
-    BulkRecipe,
-    CrystalRecipe,
-    MoleculeRecipe,
-    NanoparticleRecipe,
-    SurfaceRecipe,
-)
+from sparc_fw.geometry.recipes import SurfaceRecipe
+from sparc_fw.geometry.simple_recipes import BulkRecipe, CrystalRecipe, MoleculeRecipe, NanoparticleRecipe
 
 
 def make_bulk(recipe: BulkRecipe) -> Atoms:

@@ -17,6 +17,8 @@ from sparc_fw.encoding import pack_arrays, pack_frames, unpack_arrays, unpack_fr
 from sparc_fw.errors import InputError
 from sparc_fw.geometry.inline import InlineStructure
 
+PROVENANCE = "sparc_fw"
+"""Name in ``info`` of what an export of ours says of a label (`sparc_fw.formats.base.provenance_text`)."""
 _WIDTHS = {"energy": 1, "forces": 3, "stress": 6}
 """Numbers that are kept (eV, eV/Å, eV/Å^3) and how many make one row; forces have a row per atom."""
 
@@ -108,6 +110,9 @@ class Files:
             arrays[f"has_{name}"] = np.array([name in result for result in results], dtype=bool)
             rows = [np.reshape(result[name], (-1, width)) for result in results if name in result]
             arrays[name] = np.concatenate([np.zeros((0, width)), *rows])
+        stated = [frame.info.get(PROVENANCE, "") for frame in frames]
+        if any(stated):
+            arrays["stated"] = np.array(json.dumps(stated))
         if self._refused:
             # Only where there is something to say, so that the content of other campaigns keeps its hash.
             arrays["refused"] = np.array(json.dumps(self._refused))
@@ -119,7 +124,10 @@ class Files:
         arrays = unpack_arrays(data)
         frames = unpack_frames(arrays["frames"].tobytes())
         taken = dict.fromkeys(_WIDTHS, 0)
+        stated = json.loads(str(arrays["stated"])) if "stated" in arrays else [""] * len(frames)
         for number, frame in enumerate(frames):
+            if stated[number]:
+                frame.info[PROVENANCE] = stated[number]
             results: dict[str, float | np.ndarray] = {}
             for name in _WIDTHS:
                 if arrays[f"has_{name}"][number]:
@@ -163,6 +171,7 @@ def _read(path: str, location: Path) -> list[Atoms]:
 def _read_labels(path: str, location: Path) -> tuple[list[Atoms], dict[str, int]]:
     """The configurations of a file or folder of labels, and how many of them the reader refused, by reason."""
     from sparc_fw.formats.ase_files import labelled_atoms
+    from sparc_fw.formats.base import provenance_text
     from sparc_fw.formats.consistency import suspect_units
     from sparc_fw.formats.reading import read_labels
 
@@ -177,7 +186,12 @@ def _read_labels(path: str, location: Path) -> tuple[list[Atoms], dict[str, int]
     suspicion = suspect_units(labels)
     if suspicion:
         raise InputError(f"{path}: {suspicion}")
-    return [labelled_atoms(label) for label in labels], dict(Counter(reading.reason for reading in refused))
+    frames = [labelled_atoms(label) for label in labels]
+    for frame, label in zip(frames, labels, strict=True):
+        # The key of a label whose numbers were changed is gone.
+        if label.key:
+            frame.info[PROVENANCE] = provenance_text(label)
+    return frames, dict(Counter(reading.reason for reading in refused))
 
 
 def _plain(frame: Atoms) -> Atoms:
@@ -192,7 +206,10 @@ def _results(frame: Atoms) -> dict[str, float | np.ndarray]:
     calculator = frame.calc
     if calculator is None:
         return {}
-    return {name: calculator.results[name] for name in _WIDTHS if calculator.results.get(name) is not None}
+    results = dict(calculator.results)
+    # The slope of the free energy is what codes call forces.
+    results["energy"] = results.get("free_energy", results.get("energy"))
+    return {name: results[name] for name in _WIDTHS if results.get(name) is not None}
 
 
 def _attach(frame: Atoms, results: dict[str, float | np.ndarray]) -> None:

@@ -41,6 +41,9 @@ class LabelledSource(Source):
     ESPRESSO, DeePMD or ANI's HDF5."""
     index: str = ":"
     """Which frames, as ASE writes it."""
+    trust_settings: bool = False
+    """Whether the numbers count as the labeler's where the file does not prove how they were computed, as only exports
+    of sparc_fw do."""
 
 
 class ScanSource(Source):

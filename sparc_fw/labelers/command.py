@@ -155,7 +155,8 @@ class CommandLabeler(Labeler[CommandOptions]):
         if absent:
             raise LabelError("crashed", f"{OUTPUT} holds no {' and no '.join(absent)}")
         stress = np.asarray(results["stress"]) if frame.pbc.any() and "stress" in results else None
-        return float(results["energy"]), np.asarray(results["forces"]), stress, 1
+        # The slope of the free energy is what codes call forces.
+        return float(results.get("free_energy", results["energy"])), np.asarray(results["forces"]), stress, 1
 
 
 def _read(path: Path) -> Atoms:

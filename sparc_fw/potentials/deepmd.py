@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
-import os
 import subprocess
 import sys
 import time
@@ -14,26 +12,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from ase.calculators.calculator import Calculator
-from ase.data import chemical_symbols
 from typing_extensions import Self
 
 from sparc_fw.backend import package_version
-from sparc_fw.child_process import clean_environment, last_lines, run_child, thread_variables
+from sparc_fw.child_process import clean_environment, last_lines, run_child
 from sparc_fw.documents import ON_THE_FLY, Dataset, Label, TrainedModel
 from sparc_fw.errors import InputError, StageFailed, TrainingDiverged
 from sparc_fw.label_arrays import LabelBlock, Labels, blocks_of
-from sparc_fw.potentials.base import Evaluator, Potential, Progress
+from sparc_fw.potentials.base import Potential, Progress
 from sparc_fw.potentials.deepmd_curve import LearningCurve
 from sparc_fw.potentials.deepmd_data import batch_shares, elements_of, neighbour_limits, write_systems
+from sparc_fw.potentials.deepmd_evaluate import DeepMDEvaluator, loaded, refuse_unknown, set_threads
 from sparc_fw.potentials.deepmd_input import DeepMDOptions, check_input, training_input
 from sparc_fw.potentials.deepmd_train import FLAGS, INPUT, MODULES, RESULT
 
 LOG = "train.log"
 CURVE = "lcurve.out"
-BATCH_ATOMS = 2048
-"""Atoms per inference call on a CPU: measured best for small nets, where half and double lose less than a tenth."""
 
 
 class DeepMDPotential(Potential[DeepMDOptions]):
@@ -189,18 +184,18 @@ class DeepMDPotential(Potential[DeepMDOptions]):
 
     def load(self, model: Path) -> DeepMDEvaluator:
         """Load a frozen model; TensorFlow's threads are those of the first model that a process loads."""
-        return DeepMDEvaluator(model, self.settings.threads)
+        return loaded(model.resolve(), model.stat().st_mtime_ns, self.settings.threads)
 
     def calculator(self, model: Path) -> Calculator:
         """DeePMD-kit's own ASE calculator."""
-        _set_threads(self.settings.threads)
+        set_threads(self.settings.threads)
         from deepmd.calculator import DP
 
         return DP(model=str(model))
 
     def lammps_lines(self, model: Path, elements: Sequence[str]) -> list[str]:
         """``pair_style deepmd`` with the elements mapped onto the model's types by name."""
-        _refuse_unknown(elements, self.load(model).elements, model)
+        refuse_unknown(elements, self.load(model).elements, model)
         return [f'pair_style deepmd "{model.resolve()}"', f"pair_coeff * * {' '.join(elements)}"]
 
     def lammps_committee_lines(
@@ -208,55 +203,12 @@ class DeepMDPotential(Potential[DeepMDOptions]):
     ) -> list[str]:
         """``pair_style deepmd`` with all models: the first one drives, all of them are compared."""
         for model in models:
-            _refuse_unknown(elements, self.load(model).elements, model)
+            refuse_unknown(elements, self.load(model).elements, model)
         files = " ".join(f'"{model.resolve()}"' for model in models)
         return [
             f"pair_style deepmd {files} out_freq {every} out_file {output}",
             f"pair_coeff * * {' '.join(elements)}",
         ]
-
-
-class DeepMDEvaluator(Evaluator):
-    """A frozen model behind `deepmd.infer.DeepPot`.
-
-    Parameters
-    ----------
-    model : Path
-        Frozen model.
-    threads : int
-        Threads of TensorFlow, unless this process loaded a model before.
-    """
-
-    def __init__(self, model: Path, threads: int) -> None:
-        _set_threads(threads)
-        from deepmd.infer import DeepPot
-
-        self.model = model
-        # It would recommend, once per model, what is done here.
-        logging.getLogger("deepmd.utils.batch_size").setLevel(logging.ERROR)
-        # On a CPU DeePMD-kit never grows its batch, on a GPU it does until memory ends.
-        self._potential = DeepPot(str(model), auto_batch_size=BATCH_ATOMS)
-        self.elements: list[str] = list(self._potential.get_type_map())
-
-    def evaluate(
-        self, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Energies and forces of many frames of the same composition.
-
-        Raises
-        ------
-        StageFailed
-            If the model does not know one of the elements.
-        """
-        symbols = [chemical_symbols[z] for z in numbers]
-        _refuse_unknown(symbols, self.elements, self.model)
-        count, atoms = positions.shape[:2]
-        if count == 0:
-            return np.zeros(0), np.zeros((0, atoms, 3))
-        types = [self.elements.index(symbol) for symbol in symbols]
-        boxes = None if cells is None else cells.reshape(count, 9)
-        energies, forces = self._potential.eval(positions.reshape(count, -1), boxes, types)[:2]
-        return energies.reshape(count), forces.reshape(count, atoms, 3)
 
 
 @cache
@@ -272,19 +224,3 @@ def backend_problem(backend: str) -> str | None:
     # A backend's libraries print at exit too: the error is the last line that a traceback ends with.
     errors = [line for line in probe.stderr.splitlines() if "Error:" in line]
     return None if probe.returncode == 0 else (errors or [f"status {probe.returncode}"])[-1]
-
-
-def _refuse_unknown(elements: Sequence[str], known: Sequence[str], model: Path) -> None:
-    unknown = sorted(set(elements) - set(known))
-    if unknown:
-        raise StageFailed(
-            f"{model}: found the elements {unknown}, expected none but those that the model was trained on, "
-            f"{list(known)}; add start frames with them"
-        )
-
-
-def _set_threads(threads: int) -> None:
-    """Fix TensorFlow's threads in this process, before DeePMD-kit reads them at its import."""
-    if "deepmd.tf.env" not in sys.modules:
-        os.environ.update(thread_variables(threads))
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from sparc_fw.explorers.endings import Disagreement, DistanceBound, until_apart, until_out_of_bounds
+from sparc_fw.explorers.endings import Disagreement, DistanceBound, Patience, until_apart, until_out_of_bounds
+from sparc_fw.explorers.lammps_deviation import DeviationLog
 from sparc_fw.geometry.isolation import nearest_neighbours
 from sparc_fw.trajectories import Trajectory
 
@@ -60,8 +63,33 @@ def test_bounds_on_distances_and_energy() -> None:
 
 def test_disagreement_counts_only_where_it_lasts() -> None:
     stop = Disagreement(deviation_eV_A=1.0, for_fs=10.0, every_fs=5.0)
-    times = 5.0 * np.arange(8)
-    assert stop.first(times, np.array([0, 2, 2, 0, 2, 2, 0.5, 2.0])) is None
-    assert stop.first(times, np.array([0, 2, 2, 0, 2, 2, 2, 0])) == 6
-    assert stop.first(times, np.array([0, np.nan, np.nan, np.nan, 0, 0, 0, 0])) == 3
-    assert Disagreement(deviation_eV_A=1.0, for_fs=0.0).first(times, np.array([0, 0, 3, 0, 0, 0, 0, 0])) == 2
+
+    def first(limit: Disagreement, deviations: list[float]) -> int | None:
+        patience = Patience(limit)
+        ends = [patience.ends(5.0 * look, deviation) for look, deviation in enumerate(deviations)]
+        return ends.index(True) if any(ends) else None
+
+    assert first(stop, [0, 2, 2, 0, 2, 2, 0.5, 2.0]) is None
+    assert first(stop, [0, 2, 2, 0, 2, 2, 2, 0]) == 6
+    assert first(stop, [0, np.nan, np.nan, np.nan, 0, 0, 0, 0]) == 3
+    assert first(Disagreement(deviation_eV_A=1.0, for_fs=0.0), [0, 0, 3, 0, 0, 0, 0, 0]) == 2
+
+
+def test_deviations_are_followed_while_lammps_writes_them(tmp_path: Path) -> None:
+    path = tmp_path / "deviation.out"
+    log = DeviationLog(path, Disagreement(deviation_eV_A=1.0, for_fs=10.0), timestep_fs=0.5)
+    log.read()
+
+    def write(text: str) -> float | None:
+        with path.open("a") as stream:
+            stream.write(text)
+        log.read()
+        return log.moment
+
+    # Steps of an equilibration count for themselves.
+    assert write("#  step  max_devi_v  min  avg  max_devi_f\n 0 0 0 0 2.0\n 10 0 0 0 2.0\n 0 0 0 0 2.0\n") is None
+    assert write("10 0 0 0 2.0\n20 0 0 0 2") is None
+    assert write(".5 0 0\n") == 10.0
+    assert write("30 0 0 0 0.0\n") == 10.0
+    # The next run begins.
+    assert write("0 0 0 0 2.0\n") is None

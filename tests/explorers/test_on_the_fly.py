@@ -14,6 +14,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from sparc_fw.documents import ON_THE_FLY, Dataset, Label, TrainedModel
 from sparc_fw.explorers.base import Replica
 from sparc_fw.explorers.on_the_fly import Exchangeable, OnTheFlyExplorer, OnTheFlyOptions
+from sparc_fw.explorers.plumed import biased, kernel_problem, let_go, read_fields, working_in
 from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
 from sparc_fw.potentials.committee import errors
 from sparc_fw.settings import Settings
@@ -138,5 +139,28 @@ def test_an_exchanged_calculator_is_asked_anew_about_the_same_atoms() -> None:
     atoms = ammonia_borane()
     atoms.calc = Exchangeable(Constant(1.0))
     assert atoms.get_forces().max() == 1.0
-    atoms.calc.exchange(Constant(2.0))
+    atoms.calc.exchange(Constant(2.0), atoms)
     assert atoms.get_forces().max() == 2.0
+
+
+@pytest.mark.plumed
+def test_a_bias_keeps_its_step_where_the_calculator_below_it_is_exchanged(tmp_path: Path) -> None:
+    problem = kernel_problem()
+    if problem is not None:
+        pytest.skip(problem)
+    atoms, inner = ammonia_borane(), Exchangeable(Constant(1.0))
+    lines = ["UNITS LENGTH=A ENERGY=eV", "d: DISTANCE ATOMS=1,2", "PRINT ARG=d FILE=COLVAR"]
+    lines.append("METAD ARG=d SIGMA=0.1 HEIGHT=0.1 PACE=1 FILE=HILLS")
+    with working_in(tmp_path):
+        atoms.calc = biased(inner, lines, atoms, 0.5, 300.0)
+        for _ in range(3):
+            atoms.positions[1, 2] += 0.05
+            atoms.get_forces()
+        energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+        assert np.abs(forces - 1.0).max() > 0.1
+        inner.exchange(Constant(3.0), atoms)
+        np.testing.assert_allclose(atoms.get_forces(), forces + 2.0, rtol=0, atol=1e-12)
+        assert atoms.get_potential_energy() == energy
+        let_go(atoms)
+    assert len(read_fields(tmp_path / "COLVAR")["time"]) == 3
+    assert len(read_fields(tmp_path / "HILLS")["time"]) <= 3

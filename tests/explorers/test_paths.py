@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import add_adsorbate, fcc100
+from ase.build import add_adsorbate, fcc100, molecule
 from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 from ase.io import write
 
-from model_surfaces import MuellerBrown, Springs, at, replica
+from model_surfaces import Counted, MuellerBrown, Springs, at, replica
 from sparc_fw.errors import InputError
 from sparc_fw.explorers.neb import NEBExplorer, NEBOptions
 from sparc_fw.explorers.normal_modes import NormalModesExplorer, NormalModesOptions
@@ -26,6 +27,8 @@ from sparc_fw.trajectories import Trajectory
 from trained_models import ammonia_borane
 
 MINIMA = [(-0.558, 1.442, 0.0), (0.623, 0.028, 0.0), (-0.050, 0.467, 0.0)]
+needs_sella = pytest.mark.skipif(importlib.util.find_spec("sella") is None, reason="Sella is not installed")
+METHODS = ["dimer", pytest.param("sella", marks=needs_sella)]
 SADDLES = [(-0.822, 0.624, 0.0), (0.212, 0.293, 0.0)]
 
 
@@ -120,13 +123,10 @@ def test_an_adatom_hops_over_the_barrier_of_a_fine_scan() -> None:
     assert found.positions[:, :8] == pytest.approx(np.repeat(hollow.positions[None, :8], len(found), axis=0), abs=1e-12)
 
 
-@pytest.mark.parametrize(("minimum", "seeds"), [(2, 4)])
-def test_dimers_climb_to_published_saddles(minimum: int, seeds: int) -> None:
-    ends = [
-        saddle(at(*MINIMA[minimum]), MuellerBrown(), MuellerBrown(0.011), seed=seed, fmax_eV_A=0.005)
-        for seed in range(seeds)
-    ]
-    for found in ends:
+@pytest.mark.parametrize("method", METHODS)
+def test_searches_climb_to_published_saddles(method: str) -> None:
+    for seed in range(4):
+        found = saddle(at(*MINIMA[2]), MuellerBrown(), MuellerBrown(0.011), seed=seed, fmax_eV_A=0.005, method=method)
         assert found.ended == "completed"
         distances = [np.abs(found.positions[-1, 0] - place).max() for place in SADDLES]
         assert min(distances) < 2e-3
@@ -209,6 +209,37 @@ def test_saddles_and_bands_sample_the_modes_of_what_they_found() -> None:
     band = neb(pair, partner, MuellerBrown(), around_saddle={"frames": 4}, spring_eV_A2=1.0, **options)
     assert band.positions[-4:, 0].mean(axis=0) == pytest.approx(SADDLES[1], abs=0.2)
     assert band.series["wavenumber_per_cm"][0] < 0 < band.series["wavenumber_per_cm"][1]
+
+
+@needs_sella
+def test_sella_turns_ammonia_inside_out_with_fewer_forces_than_a_dimer() -> None:
+    calculator = pytest.importorskip("tblite.ase").TBLite
+    asked, energies = [], []
+    start = molecule("NH3")
+    start.info = {"system": "nh3", "charge": 0, "spin": 0}
+    for method in ("dimer", "sella"):
+        counted = Counted(calculator(method="GFN2-xTB", verbosity=0))
+        found = saddle(start, counted, seed=2, method=method, fmax_eV_A=0.01, displacement_A=0.02)
+        assert found.ended == "completed"
+        # Planar: the angles at nitrogen are a whole turn.
+        angles = [found.frame(-1).get_angle(1 + k, 0, 1 + (k + 1) % 3) for k in range(3)]
+        assert sum(angles) == pytest.approx(360.0, abs=0.1)
+        asked.append(counted.calls)
+        energies.append(float(found.series["saddle_energy_eV"][0]))
+    assert energies[0] == pytest.approx(energies[1], abs=1e-3)
+    assert asked[1] < 0.5 * asked[0]
+
+
+def test_keys_of_the_dimer_are_refused_beside_sella() -> None:
+    with pytest.raises(ValueError, match="max_rotations: found it beside method: sella"):
+        SaddleOptions(method="sella", max_rotations=9)
+
+
+def test_sella_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    [problem] = SaddleExplorer(SaddleOptions(method="sella"), Settings()).missing()
+    assert "pip install 'sparc_fw[sella]'" in problem
+    assert SaddleExplorer(SaddleOptions(), Settings()).missing() == []
 
 
 @pytest.mark.parametrize("explore", [saddle, modes])

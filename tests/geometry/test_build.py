@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ase.io import write
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import FROM_FILE
 from sparc_fw.errors import InputError, StageFailed
+from sparc_fw.formats.ase_files import write_extxyz
 from sparc_fw.geometry.build import Built, build_frames, structure_of
 from sparc_fw.geometry.confinement import SoftSphere
 from sparc_fw.geometry.descriptor import frame_distances
@@ -55,7 +57,10 @@ def campaign(folder: Path, start: list[dict[str, Any]], **sections: Any) -> tupl
         "selector": {"kind": "trust_window"},
     }
     made = Campaign.model_validate(values | sections)
-    return made, Files.read(made.paths(), folder)
+    return made, Files.read(made.paths(), folder, made.labelled_paths())
+
+
+KNOWN = {"kind": "labelled", "path": "known.extxyz", "trust_settings": True}
 
 
 def labeler() -> XTBLabeler:
@@ -74,7 +79,7 @@ def bits(built: Built) -> list[bytes]:
 def test_entries_keep_the_order_of_the_sources(tmp_path: Path) -> None:
     write(tmp_path / "known.extxyz", labelled(2))
     displaced = {"kind": "displacements", "frames": 3}
-    built = build(tmp_path, [SCAN, {"kind": "labelled", "path": "known.extxyz"}, displaced])
+    built = build(tmp_path, [SCAN, KNOWN, displaced])
     assert [isinstance(entry, Atoms) for entry in built.entries] == [True] * 4 + [False] * 2 + [True] * 3
     assert (len(built.frames), len(built.labels), built.dropped) == (7, 2, {})
     origins = [frame.info.pop("origin") for frame in built.frames]
@@ -84,11 +89,41 @@ def test_entries_keep_the_order_of_the_sources(tmp_path: Path) -> None:
 
 def test_labels_of_a_file_never_pass_for_what_a_labeler_computed(tmp_path: Path) -> None:
     write(tmp_path / "known.extxyz", labelled(3))
-    label = build(tmp_path, [{"kind": "labelled", "path": "known.extxyz"}]).labels[2]
+    label = build(tmp_path, [KNOWN]).labels[2]
     assert (label.status, label.code, label.energy) == ("ok", "file", -2.0)
     assert label.forces == pytest.approx(np.full((6, 3), 0.2))
     assert label.key != labeler().key(label.frame)
     assert label.code == FROM_FILE
+
+
+def test_labels_prove_their_settings_or_are_trusted(tmp_path: Path) -> None:
+    frames = labelled(2)
+    for frame in frames:
+        frame.calc = None
+        frame.info = {"system": "methanol", "charge": 0, "spin": 0}
+    own = [replace(label, key=labeler().key(label.frame)) for label in map(labeler().label, frames)]
+    untrusted = {**KNOWN, "trust_settings": False}
+    write_extxyz([replace(label, settings_hash=labeler().settings_hash) for label in own], tmp_path / "known.extxyz")
+    assert len(build(tmp_path, [untrusted]).labels) == 2
+    write_extxyz([replace(label, settings_hash="0123456789abcdef") for label in own], tmp_path / "known.extxyz")
+    with pytest.raises(InputError, match=r"frame 0: found settings of hash 0123456789ab…, .*trust_settings: true"):
+        build(tmp_path, [untrusted])
+    assert len(build(tmp_path, [KNOWN]).labels) == 2
+    write(tmp_path / "known.extxyz", labelled(2))
+    with pytest.raises(InputError, match="found no record of how it was computed"):
+        build(tmp_path, [untrusted])
+
+
+def test_labels_of_another_charge_are_refused_and_large_forces_left_out(tmp_path: Path) -> None:
+    frames = labelled(3)
+    frames[1].calc.results["forces"][2] = (0.0, 31.0, 0.0)
+    write(tmp_path / "known.extxyz", frames)
+    built = build(tmp_path, [KNOWN])
+    assert (len(built.labels), built.dropped) == (2, {"force_cap": 1})
+    frames[2].info["charge"] = 1
+    write(tmp_path / "known.extxyz", frames)
+    with pytest.raises(InputError, match="frame 2: found charge 1, expected that of system 'methanol', 0"):
+        build(tmp_path, [KNOWN])
 
 
 def test_a_frame_that_came_before_is_counted(tmp_path: Path) -> None:
@@ -220,7 +255,7 @@ def test_structure_carries_the_system(tmp_path: Path) -> None:
 def test_sources_that_fit_pass_the_check(tmp_path: Path) -> None:
     write(tmp_path / "known.extxyz", labelled(2))
     dynamics = {**DYNAMICS, "starts": SCAN}
-    made, files = campaign(tmp_path, [SCAN, dynamics, {"kind": "labelled", "path": "known.extxyz"}])
+    made, files = campaign(tmp_path, [SCAN, dynamics, KNOWN])
     check_sources(made, files, labeler())
 
 

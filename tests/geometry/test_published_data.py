@@ -20,7 +20,7 @@ def test_the_labelled_scan_of_the_sparc_run(test_data: Path) -> None:
         {
             "name": "sparc",
             "systems": [{"name": "nh3bh3", "structure": "POSCAR"}],
-            "start": [{"kind": "labelled", "path": path}],
+            "start": [{"kind": "labelled", "path": path, "trust_settings": True}],
             "labeler": {"kind": "xtb"},
             "potential": {"kind": "deepmd"},
             "explorer": {"kind": "lammps"},

@@ -19,7 +19,8 @@ from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.matching import common_cell
 from sparc_fw.geometry.overlap import closest_contact, describe_overlap
 from sparc_fw.geometry.packing import density, shuffled_counts
-from sparc_fw.geometry.recipes import Geometry, Recipe
+from sparc_fw.geometry.recipes import Geometry
+from sparc_fw.geometry.simple_recipes import Recipe
 
 RECIPES: TypeAdapter[Recipe] = TypeAdapter(Geometry)
 DIAMOND = {"kind": "bulk", "name": "C"}

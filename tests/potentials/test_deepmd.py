@@ -131,6 +131,20 @@ def test_a_member_carries_what_it_is(members: list[tuple[TrainedModel, Path]]) -
 
 
 @pytest.mark.slow
+def test_a_model_stays_loaded_until_its_file_changes(models: list[Path], tmp_path: Path) -> None:
+    path, frame = tmp_path / "model.pb", ammonia_borane()
+    path.write_bytes(models[0].read_bytes())
+    first = small_potential().load(path)
+    assert small_potential().load(path) is first
+    path.write_bytes(models[1].read_bytes())
+    forces = [
+        small_potential().load(file).evaluate(frame.numbers, frame.positions[None], None)[1]
+        for file in (path, models[1])
+    ]
+    np.testing.assert_array_equal(forces[0], forces[1])
+
+
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model_to_the_bit(
     members: list[tuple[TrainedModel, Path]], xtb_labels: list[Label], tmp_path: Path
 ) -> None:

@@ -245,7 +245,7 @@ def test_labels_that_a_file_brings_cost_nothing(
         frame.calc = SinglePointCalculator(frame, energy=energies[0], forces=forces[0])
         frames.append(frame)
     write(tmp_path / "known.extxyz", frames)
-    known = {"kind": "labelled", "path": "known.extxyz"}
+    known = {"kind": "labelled", "path": "known.extxyz", "trust_settings": True}
     start = [known, {"kind": "displacements", "amplitude_A": 0.1, "frames": 8}]
     submit(store, launchpad, load(start=start, budget={"labels": 10, "iterations": 1}))
     work()
@@ -253,6 +253,27 @@ def test_labels_that_a_file_brings_cost_nothing(
     assert status["iterations"][0]["labels"] == 20
     assert status["labels_spent"] == 8
     assert store.labels.count_documents({"code": "file"}) == 12
+
+
+def test_brought_labels_of_another_reference_are_not_trained_on(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work, tmp_path: Path
+) -> None:
+    frames = []
+    for shift in np.linspace(0.0, 0.3, 4):
+        frame = Atoms("H3", positions=[[0, 0, 0], [1.5 + shift, 0, 0], [0, 1.5, 0]])
+        energies, forces = morse(frame.positions[None])
+        frame.calc = SinglePointCalculator(frame, energy=energies[0] - 100.0, forces=forces[0])
+        frames.append(frame)
+    write(tmp_path / "known.extxyz", frames)
+    known = {"kind": "labelled", "path": "known.extxyz", "trust_settings": True}
+    start = [known, {"kind": "displacements", "amplitude_A": 0.1, "frames": 8}]
+    submit(store, launchpad, load(start=start, budget={"labels": 10, "iterations": 1}))
+    work()
+    status = campaign_status(store, launchpad, "trimer")
+    assert status["state"] == "failed"
+    [failed] = launchpad.get_fw_ids({"state": "FIZZLED", "name": {"$regex": "train.*0$"}})
+    text = launchpad.get_fw_by_id(failed).launches[-1].action.stored_data["_exception"]["_stacktrace"]
+    assert "another method, unit or zero of energy" in text
 
 
 def test_nothing_of_the_test_set_is_trained_on(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> None:
