@@ -42,7 +42,7 @@ def test_deviations_are_all_seen_or_counted(store: Store, tmp_path: Path, drawn:
     rows = [{"iteration": 0, "labels": 20, "picks": 2}, {"iteration": 1, "labels": 22, "picks": 0}]
     figures.draw_deviation(store, "one", rows, tmp_path / "deviation.png")
     (axes,) = drawn[0].axes
-    circles = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"]
+    circles = [np.asarray(line.get_xydata()).tolist() for line in axes.lines if line.get_marker() == "o"]
     # What the last iteration picked was never labelled.
     assert circles == [[[0.0, 0.5], [3.0, 0.9]], []]
     (legend,) = drawn[0].legends
@@ -59,4 +59,5 @@ def test_errors_stand_above_the_labels_paid_until_the_training(tmp_path: Path, d
     row = errors | {"members": [errors, errors], "labels": 20, "labels_failed": 1, "labels_paid": 30}
     figures.draw_errors([row | {"labels_paid_to_train": 25}], tmp_path / "errors.png")
     (axes,) = drawn[0].axes
-    assert [line.get_xdata().tolist() for line in axes.lines if len(line.get_xdata())] == [[25, 25], [25]]
+    drawn_at = [np.asarray(line.get_xdata()).tolist() for line in axes.lines]
+    assert [counts for counts in drawn_at if counts] == [[25, 25], [25]]
