@@ -16,6 +16,7 @@ from sparc_fw.store import Store
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+PICKED: dict[str, Any] = {"marker": "o", "linestyle": "", "color": "k", "markersize": 3, "markerfacecolor": "none"}
 COORDINATES = {2: "distance (Å)", 3: "angle (°)", 4: "dihedral (°)"}
 
 
@@ -40,7 +41,7 @@ def draw_all(store: Store, campaign: Campaign, status: dict[str, Any], folder: P
 def draw_deviation(store: Store, campaign_id: str, rows: list[dict[str, Any]], path: Path) -> Path:
     """Force deviation of every explored frame, iteration after iteration, with the trust window shaded."""
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    offset = 0
+    offset = undrawn = 0
     ticks, names = [], []
     window = None
     for row in rows:
@@ -48,25 +49,29 @@ def draw_deviation(store: Store, campaign_id: str, rows: list[dict[str, Any]], p
         if selection is None:
             continue
         window = selection.window
-        values = np.array([frame.deviation for frame in selection.frames])
-        values = np.where(np.isfinite(values), values, np.nan)
+        values = np.array([frame.deviation for frame in selection.frames], dtype=float)
+        # The axis is logarithmic.
+        values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+        undrawn += int(np.isnan(values).sum())
         axes.plot(offset + np.arange(len(values)), values, ".", markersize=2, rasterized=True)
-        picked = [i for i, frame in enumerate(selection.frames) if frame.fate == "pick"]
-        axes.plot(
-            offset + np.array(picked, dtype=int), values[picked], "o", color="k", markersize=3, markerfacecolor="none"
-        )
+        if row["picks"]:
+            picked = np.array([i for i, frame in enumerate(selection.frames) if frame.fate == "pick"], dtype=int)
+            axes.plot(offset + picked, values[picked], **PICKED)
         ticks.append(offset + len(values) / 2)
         names.append(f"{row['iteration']}\n{row['labels']} labels")
         offset += len(values)
         axes.axvline(offset, color="0.8", linewidth=0.8)
     if window is not None:
         axes.axhspan(*window, color="tab:green", alpha=0.15, label=f"trust window {window[0]:g} to {window[1]:g} eV/Å")
-    axes.plot([], [], "o", color="k", markersize=3, markerfacecolor="none", label="picked")
+    axes.plot([], [], **PICKED, label="picked and labelled")
+    if undrawn:
+        axes.plot([], [], " ", label=f"{undrawn:,} frames not drawn: deviation NaN, infinite or 0")
     axes.set(yscale="log", xlabel="iteration (explored frames in order)", ylabel="force deviation (eV/Å)")
     axes.set_xlim(0, max(offset, 1))
     axes.set_xticks(ticks, names)
     axes.set_title(campaign_id)
-    axes.legend(loc="upper right")
+    # Frames may be anywhere in the axes.
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return save_figure(figure, path)
 
 
@@ -102,10 +107,10 @@ def draw_scan(store: Store, campaign: Campaign, status: dict[str, Any], path: Pa
 
 
 def draw_errors(rows: list[dict[str, Any]], path: Path) -> Path:
-    """Force error on the test set against labels spent: every member, and the one that validation prefers."""
+    """Force error on the test set against labels spent until then: all members, and the one that validation prefers."""
     rows = [row for row in rows if row["test"]]
     figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
-    labels = [row["labels"] + row["labels_failed"] for row in rows]
+    labels = [row["labels_paid_to_train"] for row in rows]
     for count, row in zip(labels, rows, strict=True):
         members = [member["test"]["force_rmse"] for member in row["members"]]
         axes.plot([count] * len(members), members, "o", color="0.7", markersize=4)

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from sparc_fw.documents import ON_THE_FLY, REASONS, Label
+from sparc_fw.documents import IMPORT, ON_THE_FLY, REASONS, Label
 from sparc_fw.errors import InputError
-from sparc_fw.frame_records import IMPORT
 from sparc_fw.geometry.descriptor import sorted_distances
 from sparc_fw.labelers.base import charge_and_spin
 from sparc_fw.mongo import MongoDocument

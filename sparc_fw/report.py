@@ -11,7 +11,7 @@ from sparc_fw.biased_runs import PullsFound, WindowsFound, biased_runs
 from sparc_fw.biased_sentences import biased_sentences
 from sparc_fw.figures import draw_all
 from sparc_fw.sentences import counted, learning_sentences, loss_sentences, promoted_sentence, saving_sentences
-from sparc_fw.status import TABLE_STAGES
+from sparc_fw.status import TABLE_STAGES, seconds_cells
 from sparc_fw.store import Store
 
 COLUMNS = (
@@ -43,6 +43,8 @@ def write_report(
 def report_text(status: dict[str, Any], pictures: list[str], biased: Sequence[str] = ()) -> str:
     """The report as Markdown, with sentences about what biased runs gave."""
     lines = [f"# Campaign {status['campaign']}", ""]
+    if status["description"]:
+        lines += [status["description"], ""]
     lines += [f"State: {status['state']}. {status['sentence'] or 'No verdict yet.'}", ""]
     lines += [f"{status['labels_spent']} of {status['labels_budget']} labels were spent.", ""]
     promoted = status["promoted"]
@@ -65,7 +67,7 @@ def report_text(status: dict[str, Any], pictures: list[str], biased: Sequence[st
 
 
 def _row(row: dict[str, Any]) -> list[str]:
-    test, quantiles, fractions, seconds = row["test"], row["quantiles"], row["fractions"], row["seconds"]
+    test, quantiles, fractions = row["test"], row["quantiles"], row["fractions"]
     return [
         str(row["iteration"]),
         f"{row['labels']} ({row['labels_failed']})",
@@ -76,5 +78,5 @@ def _row(row: dict[str, Any]) -> list[str]:
         " / ".join(f"{100 * fractions[c]:.1f}" for c in ("accurate", "candidate", "failed")) if fractions else "",
         str(row["picks"]) if row["picks"] is not None else "",
         row["verdict"] or "",
-        *(f"{seconds[s]:.0f}" if s in seconds else "" for s in TABLE_STAGES),
+        *seconds_cells(row),
     ]

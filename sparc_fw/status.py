@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 from fireworks import LaunchPad
@@ -23,6 +24,7 @@ TABLE_STAGES = {
     "train": "train",
     "explore": "explore",
     "validate": "validate",
+    "check": "check",
     "select": "select",
 }
 """The stages whose seconds are shown, with their headings; start and test labels belong to the first iteration."""
@@ -67,7 +69,7 @@ def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str
         campaign_id, (key for record in framesets for key in [*record["keys"], *on_the_way(record)])
     )
     trained = Tally(facts)
-    iterations = _iterations(store, campaign_id, framesets, trained, Tally(facts))
+    iterations = _iterations(store, record, framesets, trained, Tally(facts))
     for frameset in framesets:
         if frameset["role"] == IMPORT:
             trained.add(frameset["keys"])
@@ -75,6 +77,7 @@ def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str
     last = next((row for row in reversed(iterations) if row["verdict"]), None)
     return {
         "campaign": campaign_id,
+        "description": record["campaign"]["description"],
         "state": campaign_state(store, lpad, campaign_id),
         "verdict": record.get("verdict") or (last["verdict"] if last else None),
         "sentence": last["sentence"] if last else None,
@@ -87,6 +90,7 @@ def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str
         "promoted": record.get("promoted"),
         "iterations": iterations,
         "reference": {role: _reference(framesets, facts, role) for role in ("test", "scan")},
+        "running": _running(lpad, campaign_id),
         "problems": problems(lpad, campaign_id),
     }
 
@@ -110,6 +114,12 @@ def campaign_rows(store: Store, lpad: LaunchPad) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _running(lpad: LaunchPad, campaign_id: str) -> dict[str, int]:
+    """How many Fireworks of each stage run now."""
+    mine = {"spec.campaign_id": campaign_id, "state": "RUNNING"}
+    return dict(Counter(firework["spec"]["stage"] for firework in lpad.fireworks.find(mine, {"spec.stage": 1})))
 
 
 def problems(lpad: LaunchPad, campaign_id: str) -> list[dict[str, Any]]:
@@ -138,18 +148,20 @@ def _last_words(trace: str) -> str:
 
 
 def _iterations(
-    store: Store, campaign_id: str, framesets: list[MongoDocument], tally: Tally, asked: Tally
+    store: Store, campaign: MongoDocument, framesets: list[MongoDocument], tally: Tally, asked: Tally
 ) -> list[dict[str, Any]]:
     """One row for each iteration.
 
     `tally` and `asked` are empty. At the end they have counted all frames to train on, and these with what else was
     paid for: on the way to them, and while the last iteration explored.
     """
+    campaign_id = campaign["_id"]
     selections = {record["iteration"]: record for record in store.selection_records(campaign_id)}
     reports = {report.iteration: report for report in store.report_records(campaign_id)}
     rows = []
     seconds = stage_seconds(store, campaign_id)
     imports = [frameset for frameset in framesets if frameset["role"] == IMPORT]
+    begun = {frameset["iteration"] for frameset in framesets if frameset["role"] == "train"}
     learned: dict[int, list[MongoDocument]] = {}
     for frameset in framesets:
         if frameset["role"] == ON_THE_FLY:
@@ -161,12 +173,15 @@ def _iterations(
         while_exploring = learned.get(iteration + 1, [])
         for record in [frameset, *learned.get(iteration, [])]:
             tally.add(record["keys"])
-        for record in [frameset, *while_exploring]:
+        asked.add([*frameset["keys"], *on_the_way(frameset)])
+        paid_to_train = asked.paid()
+        for record in while_exploring:
             asked.add([*record["keys"], *on_the_way(record)])
         counts = tally.counts()
         report = reports.get(iteration)
         best = report.members[report.best] if report else {}
         selection = selections.get(iteration, {})
+        labelled = iteration + 1 in begun or (bool(selection.get("go_on")) and campaign["state"] not in ENDED)
         rows.append(
             {
                 "iteration": iteration,
@@ -174,6 +189,7 @@ def _iterations(
                 "labels_failed": counts["failed"],
                 "labels_imported": sum(len(record["keys"]) for record in imports if record["iteration"] <= iteration),
                 "labels_paid": asked.paid(),
+                "labels_paid_to_train": paid_to_train,
                 "labels_on_the_way": asked.paid() - tally.paid(),
                 "learned": [
                     {"replica": record["replica"], "labels": len(record["keys"]), "ended": record["ended"]}
@@ -190,16 +206,24 @@ def _iterations(
                 "best_member": report.best if report else None,
                 "quantiles": selection_quantiles(selection),
                 "fractions": selection.get("fractions"),
-                "counts": selection.get("counts"),
-                "fates": selection.get("fates"),
-                "picks": selection.get("picks"),
+                "counts": _fates(selection.get("counts"), labelled),
+                "fates": _fates(selection.get("fates"), labelled),
+                "picks": selection.get("picks") if labelled or not selection else 0,
                 "window": selection.get("window"),
                 "verdict": selection.get("verdict"),
                 "sentence": selection.get("sentence"),
-                "seconds": seconds.get(iteration, {}),
+                # A stage that is still to come, or found all its work done, took no time.
+                "seconds": dict.fromkeys(STAGES, 0.0) | seconds.get(iteration, {}),
             }
         )
     return rows
+
+
+def _fates(counts: dict[str, int] | None, labelled: bool) -> dict[str, int] | None:
+    """Frames by fate; picks that no iteration was there for have another one than those that were labelled."""
+    if counts is None or labelled:
+        return counts
+    return {"pick_not_labelled" if fate == "pick" else fate: number for fate, number in counts.items()}
 
 
 def _reference(framesets: list[MongoDocument], facts: LabelFacts, role: str) -> dict[str, Any]:
@@ -232,12 +256,19 @@ def _member(member: dict[str, Any]) -> dict[str, Any]:
 
 
 def stage_seconds(store: Store, campaign_id: str) -> dict[int, dict[str, float]]:
-    """By iteration the wall seconds of each stage, from the first Firework's begin to the last one's end."""
+    """By iteration the wall seconds of each stage so far, from the first Firework's begin to the last one's end."""
     spans: dict[int, dict[str, list[float]]] = {}
     for record in store.stages.find({"campaign_id": campaign_id}):
         begun, ended = record["started"], record["finished"]
         span = spans.setdefault(record["iteration"], {}).setdefault(record["stage"], [begun, ended])
         span[0], span[1] = min(span[0], begun), max(span[1], ended)
-    found = {n: {stage: span[1] - span[0] for stage, span in stages.items()} for n, stages in spans.items()}
-    # A stage that found all its work done took no time.
-    return {n: dict.fromkeys(STAGES, 0.0) | row if "select" in row else row for n, row in found.items()}
+    return {n: {stage: span[1] - span[0] for stage, span in stages.items()} for n, stages in spans.items()}
+
+
+def seconds_cells(row: dict[str, Any]) -> list[str]:
+    """The wall seconds of an iteration as a table shows them: 0 of what was all done already, – of what was not yet."""
+    seconds, under_way = row["seconds"], row["verdict"] is None
+    return [
+        "–" if stage not in seconds or (under_way and not seconds[stage]) else f"{seconds[stage]:.0f}"
+        for stage in TABLE_STAGES
+    ]

@@ -60,6 +60,7 @@ def load(tmp_path: Path, cheap_backends: None) -> Loader:
     def make(**sections: Any) -> LoadedCampaign:
         values: dict[str, Any] = {
             "name": "trimer",
+            "description": "Three atoms",
             "seed": 5,
             "systems": [{"name": "h3", "structure": "trimer.xyz", "spin": 1}],
             "start": [

@@ -18,6 +18,7 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
 
 import counted_pyscf
+import sparc_fw
 from sparc_fw.embedded import EmbeddedMongo
 from sparc_fw.testing import write_plugin
 from whole_campaigns import SMALL, SPARC_FW, store_in
@@ -51,6 +52,9 @@ CAMPAIGN = SMALL | {
 }
 
 
+PACKAGE = Path(sparc_fw.__file__).parent
+
+
 class Run:
     """``sparc-fw run`` in a folder of its own, on an embedded MongoDB of its own."""
 
@@ -66,7 +70,8 @@ class Run:
         self.environment = os.environ | {
             "SPARC_FW_DATA_DIR": str(folder / "data"),
             "COLUMNS": "160",
-            "PYTHONPATH": f"{folder / 'plugin'}:{Path(__file__).parent}",
+            # Child processes run the package that is tested, whichever one is installed.
+            "PYTHONPATH": os.pathsep.join(map(str, (folder / "plugin", Path(__file__).parent, PACKAGE.parent))),
             counted_pyscf.LOG: str(self.calculations),
         }
         self.mongo = EmbeddedMongo(folder / "data")
@@ -232,7 +237,13 @@ def test_a_training_that_diverges(tmp_path: Path) -> None:
         trainings = list(store.database["fireworks"].find({"spec.stage": "train"}, {"state": 1}))
         assert {firework["state"] for firework in trainings} == {"FIZZLED"}
         assert store.models.count_documents({}) == 0
-    run.command("status", "small")
+    told = run.command("status", "small")
+    assert told.returncode == 0
+    lines = [line.rstrip() for line in told.stdout.splitlines()]
+    assert lines[0] == "small: failed, 24 of 100 labels spent"
+    for member in (0, 1):
+        assert any(line.startswith(f"FIZZLED small 000 train member {member}: ") for line in lines)
+    assert "diverged with 2 seeds" in told.stdout
 
 
 @pytest.mark.parametrize("command", ["run", "submit"])

@@ -26,9 +26,10 @@ def check(file: CampaignFile, as_json: Json = False) -> None:
     print_warnings(warnings)
     explorers = ", ".join(explorer.summary for explorer in campaign.explorer)
     systems = ", ".join(system.name for system in campaign.systems)
+    told = f" ({campaign.description})" if campaign.description else ""
     typer.echo(
-        f"{file}: campaign {campaign.name!r} can run here: {systems}; labels by {campaign.labeler.kind}, committee of "
-        f"{campaign.committee} {campaign.potential.kind}, explored by {explorers}, at most "
+        f"{file}: campaign {campaign.name!r}{told} can run here: {systems}; labels by {campaign.labeler.kind}, "
+        f"committee of {campaign.committee} {campaign.potential.kind}, explored by {explorers}, at most "
         f"{campaign.budget.labels} labels in {campaign.budget.iterations} iterations"
     )
     for title, text in texts.items():

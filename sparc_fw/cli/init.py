@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from sparc_fw.cli.screen import Json, print_json
+
 File = Annotated[Path, typer.Argument(metavar="[FILE]", help="Where to write it.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 
 
-def init(file: File = Path("campaign.yaml"), force: Force = False) -> None:
+def init(file: File = Path("campaign.yaml"), force: Force = False, as_json: Json = False) -> None:
     """Write a commented starter campaign and its start structure."""
     from sparc_fw.errors import InputError
     from sparc_fw.starter import STRUCTURE_NAME, starter_campaign, starter_structure
@@ -25,4 +27,7 @@ def init(file: File = Path("campaign.yaml"), force: Force = False) -> None:
         structure.write_text(starter_structure())
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be written: {error.strerror}") from error
+    if as_json:
+        print_json({"campaign_file": file, "structure": structure})
+        return
     typer.echo(f"wrote {file} and {structure}; next: 'sparc-fw check {file}', then 'sparc-fw run {file}'")

@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from sparc_fw.cli.screen import CampaignFile, print_warnings
+from sparc_fw.cli.screen import CampaignFile, Json, print_json, print_warnings, teller
 
 if TYPE_CHECKING:
     from sparc_fw.loading import LoadedCampaign
@@ -31,7 +32,9 @@ Name = Annotated[str | None, typer.Option("--name", help="Another name than the 
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Another seed than the file's.")]
 
 
-def submit(file: CampaignFile, name: Name = None, seed: Seed = None, relabel: Relabel = None) -> None:
+def submit(
+    file: CampaignFile, name: Name = None, seed: Seed = None, relabel: Relabel = None, as_json: Json = False
+) -> None:
     """Check a campaign and add its Workflow to the LaunchPad; workers do the rest."""
     from sparc_fw.session import open_session
     from sparc_fw.settings import load_settings
@@ -41,9 +44,25 @@ def submit(file: CampaignFile, name: Name = None, seed: Seed = None, relabel: Re
     loaded = _checked(file, name, seed, settings)
     with open_session(settings) as session:
         campaign_id = add(session.store, session.lpad, loaded, relabel)
+        if as_json:
+            print_json(_submitted(session, campaign_id))
+            return
         typer.echo(f"submitted {campaign_id}: start workers with 'rlaunch rapidfire --nlaunches infinite --sleep 5'")
         if session.embedded is not None:
             typer.echo("the embedded MongoDB holds it: keep it up for workers with 'sparc-fw db start'")
+
+
+def _submitted(session: Session, campaign_id: str) -> dict[str, Any]:
+    from sparc_fw.status import campaign_state
+
+    shown = {"_id": 0, "fw_id": 1, "name": 1, "state": 1}
+    fireworks = session.lpad.fireworks.find({"spec.campaign_id": campaign_id}, shown).sort("fw_id", 1)
+    return {
+        "campaign": campaign_id,
+        "state": campaign_state(session.store, session.lpad, campaign_id),
+        "fireworks": list(fireworks),
+        "embedded_mongodb": session.embedded is not None,
+    }
 
 
 def run(
@@ -56,6 +75,7 @@ def run(
     relabel: Relabel = None,
     name: Name = None,
     seed: Seed = None,
+    as_json: Json = False,
 ) -> None:
     """Submit a campaign and work on it here until it ends, with a live table; writes the report at the end."""
     from sparc_fw.folders import require_folder
@@ -68,9 +88,9 @@ def run(
     # Before the campaign is stored, which could not begin.
     require_folder(place, "--folder")
     with open_session(settings) as session:
-        campaign_id = _begin(session, loaded, resume, relabel)
-        status = _work(session, campaign_id, workers, place)
-        _tell_end(session, status, place)
+        campaign_id = _begin(session, loaded, resume, relabel, teller(as_json))
+        status = _work(session, campaign_id, workers, place, as_json)
+        _tell_end(session, status, place, as_json)
     if status["state"] == "failed":
         raise typer.Exit(1)
 
@@ -85,7 +105,9 @@ def _checked(file: str, name: str | None, seed: int | None, settings: Settings) 
     return loaded
 
 
-def _begin(session: Session, loaded: LoadedCampaign, resume: bool, relabels: str | None) -> str:
+def _begin(
+    session: Session, loaded: LoadedCampaign, resume: bool, relabels: str | None, tell: Callable[[str], None]
+) -> str:
     """Submit, or go on with the stored campaign, which must be the same."""
     from sparc_fw.errors import InputError
     from sparc_fw.relabeling import changed_keys
@@ -118,18 +140,18 @@ def _begin(session: Session, loaded: LoadedCampaign, resume: bool, relabels: str
     if record["state"] in ("running", "paused"):
         go_on(session.store, session.lpad, campaign_id)
     else:
-        typer.echo(f"{campaign_id} is {record['state']}: there is nothing to go on with")
+        tell(f"{campaign_id} is {record['state']}: there is nothing to go on with")
     return campaign_id
 
 
-def _work(session: Session, campaign_id: str, workers: int, folder: Path) -> dict[str, Any]:
+def _work(session: Session, campaign_id: str, workers: int, folder: Path, as_json: bool) -> dict[str, Any]:
     from sparc_fw.cli.tables import live_view
     from sparc_fw.local_run import LocalRun
     from sparc_fw.status import campaign_status, has_ended
 
-    console = Console()
+    console, tell = Console(stderr=as_json), teller(as_json)
     local = LocalRun(session, campaign_id, workers, folder)
-    typer.echo(f"{campaign_id}: {workers} workers in {local.folder}, logs beside them; Ctrl-C stops, --resume goes on")
+    tell(f"{campaign_id}: {workers} workers in {local.folder}, logs beside them; Ctrl-C stops, --resume goes on")
     with Live(console=console, auto_refresh=False, transient=True) as live:
         shown = 0.0
 
@@ -152,22 +174,31 @@ def _work(session: Session, campaign_id: str, workers: int, folder: Path) -> dic
             typer.echo(f"stopped; nothing is lost: {shlex.join(['sparc-fw', *again, '--resume'])}", err=True)
             raise typer.Exit(1) from None
     for sentence in local.repairs:
-        typer.echo(f"mended: {sentence}")
+        tell(f"mended: {sentence}")
     return campaign_status(session.store, session.lpad, campaign_id)
 
 
-def _tell_end(session: Session, status: dict[str, Any], folder: Path) -> None:
-    from sparc_fw.cli.tables import iteration_table, seconds_table
+def _tell_end(session: Session, status: dict[str, Any], folder: Path, as_json: bool) -> None:
     from sparc_fw.report import write_report
+
+    # Reasons and sentences may have brackets, which are no markup.
+    console = Console(markup=False)
+    if not as_json:
+        _print_end(console, status)
+    files, _ = write_report(session.store, status, folder)
+    if as_json:
+        print_json(status | {"files": files})
+        return
+    for path in files:
+        console.print(f"wrote {path}", soft_wrap=True)
+
+
+def _print_end(console: Console, status: dict[str, Any]) -> None:
+    from sparc_fw.cli.tables import iteration_tables
     from sparc_fw.sentences import closing_sentences
 
-    console = Console()
-    console.print(iteration_table(status))
-    console.print(seconds_table(status))
+    console.print(iteration_tables(status))
     for problem in status["problems"]:
         console.print(f"FIZZLED {problem['name']}: {problem['reason']} ({problem['directory']})", style="red")
     for sentence in closing_sentences(status):
         console.print(sentence)
-    files, _ = write_report(session.store, status, folder)
-    for path in files:
-        console.print(f"wrote {path}", soft_wrap=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,11 @@ CampaignFile = Annotated[str, typer.Argument(metavar="FILE", help="The campaign 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout; what JSON lacks (paths, dates) as text."""
     typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def teller(as_json: bool) -> Callable[[str], None]:
+    """What prints a line for people: on stdout, or on stderr where that belongs to JSON."""
+    return partial(typer.echo, err=as_json)
 
 
 def print_warnings(warnings: Iterable[str]) -> None:

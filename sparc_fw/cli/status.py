@@ -17,7 +17,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show what a campaign has done so far."""
-    from sparc_fw.cli.tables import live_view
+    from sparc_fw.cli.tables import happenings, iteration_tables
     from sparc_fw.errors import InputError
     from sparc_fw.sentences import closing_sentences
     from sparc_fw.session import open_session
@@ -38,7 +38,7 @@ def status(
         elif waiting is not None:
             typer.echo(f"{campaign}: {waiting['state']}: {waiting['sentence']}")
         else:
-            Console().print(live_view(session.store, values, []))
+            Console().print(iteration_tables(values), happenings(session.store, values, []), sep="\n")
             for sentence in closing_sentences(values):
                 typer.echo(sentence)
 

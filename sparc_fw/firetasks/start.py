@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -70,14 +71,23 @@ class StartTask(CampaignTask):
         self._register()
         self.computed = 0
         test = self.campaign.test
-        self._add_frames("test", list(test.frames) if test is not None else [])
-        self._add_frames("scan", [test.scan] if test is not None and test.scan else [])
-        frames = self._add_frames("train", list(self.campaign.start))
+        sources: dict[str, list[Source]] = {
+            "test": list(test.frames) if test is not None else [],
+            "scan": [test.scan] if test is not None and test.scan else [],
+            "train": list(self.campaign.start),
+        }
+        # All at once, so that onlookers see from the beginning how much there is.
+        self._steps = {role: _Steps(self.progress_reporter("start", role), found) for role, found in sources.items()}
+        counts = {role: self._add_frames(role, found) for role, found in sources.items()}
         self.save_stage("start", 0)
         action = FWAction()
         if self.may_append():
             action = append_iteration(self.store, self.lpad, self.campaign, 0, self.fw_id)
-        action.stored_data = {"campaign_id": self.campaign_id, "start_frames": frames, "computed": self.computed}
+        action.stored_data = {
+            "campaign_id": self.campaign_id,
+            "start_frames": counts["train"],
+            "computed": self.computed,
+        }
         return action
 
     def _register(self) -> None:
@@ -129,6 +139,11 @@ class StartTask(CampaignTask):
 
     def _add_frames(self, role: str, sources: list[Source]) -> int:
         """Write down the frames of some sources, with the labels that they bring along; returns their number."""
+        count = self._written_down(role, sources)
+        self._steps[role].finish()
+        return count
+
+    def _written_down(self, role: str, sources: list[Source]) -> int:
         known = self.store.frameset(self.campaign_id, 0, role)
         if known is not None:
             return len(known["keys"])
@@ -139,9 +154,12 @@ class StartTask(CampaignTask):
         files: Files = self.store.campaign_files(self.campaign_id)
         campaign: Campaign = self.campaign
         seed = derive_seed(campaign.seed, 0, role)
-        labels = self._stored_labels(sources)
+        steps = self._steps[role]
+        labels = self._stored_labels(steps.labelled)
         with labels.open():
-            built = build_frames(sources, campaign, files, self.labeler, self.settings, seed, labels.label)
+            built = build_frames(
+                sources, campaign, files, self.labeler, self.settings, seed, labels.label, steps.driven
+            )
         self.computed += labels.computed
         # Nothing of the test set is ever trained on.
         kept_apart = self._test_hashes() if role == "train" else set()
@@ -160,18 +178,45 @@ class StartTask(CampaignTask):
         self.store.add_frames(self.campaign_id, 0, role, frames, keys, dropped=built.dropped, on_the_way=on_the_way)
         return len(frames)
 
-    def _stored_labels(self, sources: list[Source]) -> StoredLabels:
+    def _stored_labels(self, progress: Callable[[int], None]) -> StoredLabels:
         """How the steps of dynamics that the labeler drives come by their labels."""
-        total = sum(s.calculations for s in sources if isinstance(s, DynamicsSource) and s.driver is None)
-        report = self.progress_reporter("start", "dynamics")
         return StoredLabels(
             self.store,
             self.labeler,
             (self.campaign_id, 0, self.fw_id),
             self.launch_id,
             Path("label").absolute(),
-            lambda done: report(done, total),
+            progress,
         )
+
+
+class _Steps:
+    """Tells onlookers how many steps of dynamics are done, whoever drives them."""
+
+    def __init__(self, report: Callable[[int, int], None], sources: list[Source]) -> None:
+        self._report = report
+        self._total = sum(source.calculations for source in sources if isinstance(source, DynamicsSource))
+        self._driven = self._labelled = 0
+        self._tell()
+
+    def driven(self, more: int) -> None:
+        """A driver did so many more."""
+        self._driven += more
+        self._tell()
+
+    def labelled(self, count: int) -> None:
+        """The labeler did so many in all."""
+        self._labelled = count
+        self._tell()
+
+    def finish(self) -> None:
+        """All is done, however early runs ended."""
+        self._driven = self._total - self._labelled
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._total:
+            self._report(self._driven + self._labelled, self._total)
 
 
 def _frame(entry: Atoms | Label) -> Atoms:

@@ -87,6 +87,7 @@ def build_frames(
     settings: Settings,
     seed: int,
     label: Callable[[Atoms], Label] | None = None,
+    driven: Callable[[int], None] | None = None,
 ) -> Built:
     """Make the frames of `sources`, in their order; a frame that came before or has overlapping atoms is dropped.
 
@@ -99,6 +100,8 @@ def build_frames(
     label : callable, optional
         Labels what the labeler drives, step by step, if not `labeler` itself: somebody who keeps labels may hand in his
         own way to come by one.
+    driven : callable, optional
+        Told after each run of a driver that is not the labeler how many calculations it was to take.
 
     Raises
     ------
@@ -112,7 +115,7 @@ def build_frames(
     seen: set[str] = set()
     for place, source in enumerate(sources):
         own = derive_seed(seed, place)
-        for entry in _entries(source, campaign, files, labeler, settings, own, dropped, label or labeler.label):
+        for entry in _entries(source, campaign, files, labeler, settings, own, dropped, label or labeler.label, driven):
             frame = entry.frame if isinstance(entry, Label) else entry
             key = labeler.key(frame)
             if key in seen:
@@ -136,6 +139,7 @@ def _entries(
     seed: int,
     dropped: Counter[str],
     label: Callable[[Atoms], Label],
+    driven: Callable[[int], None] | None,
 ) -> Sequence[Atoms | Label]:
     structure = structure_of(campaign, files, source.system)
     if isinstance(source, DynamicsSource):
@@ -144,7 +148,7 @@ def _entries(
             frames, lost = dynamics_frames(starts, source, LabellingCalculator(label, structure), seed)
         else:
             calculator = driving_calculator(source.driver, settings, structure)
-            frames, lost = dynamics_frames(starts, source, calculator, seed, settings.processes)
+            frames, lost = dynamics_frames(starts, source, calculator, seed, settings.processes, driven)
         dropped.update(lost)
         return frames
     if isinstance(source, NormalModeSource):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +63,12 @@ class Samples:
 
 
 def dynamics_frames(
-    starts: list[Atoms], source: DynamicsSource, driver: Calculator, seed: int, processes: int = 1
+    starts: list[Atoms],
+    source: DynamicsSource,
+    driver: Calculator,
+    seed: int,
+    processes: int = 1,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[list[Atoms], Counter[str]]:
     """Run every start at every temperature and choose among all frames.
 
@@ -79,6 +84,8 @@ def dynamics_frames(
     processes : int
         Runs side by side, each with a copy of the driver; the frames do not depend on it. A driver that cannot be
         copied takes one.
+    progress : callable, optional
+        Told after each run how many calculations it was to take.
 
     Returns
     -------
@@ -107,6 +114,8 @@ def dynamics_frames(
             failure = f"{run.place}: {samples.ended}"
             dropped["driver_failed"] += source.samples - len(samples.positions)
         parts.append(samples)
+        if progress is not None:
+            progress(source.calculations_per_run)
     samples = Samples(
         positions=np.concatenate([part.positions for part in parts]),
         forces=np.concatenate([part.forces for part in parts]),
@@ -119,13 +128,14 @@ def dynamics_frames(
     return [_moved(starts[0], pool[row]) for row in _choose(starts[0], pool, source)], dropped
 
 
-def _all_samples(runs: list[Run], source: DynamicsSource, driver: Calculator, processes: int) -> Iterable[Samples]:
-    """What `_sample` gives for each run, in order, several at a time."""
+def _all_samples(runs: list[Run], source: DynamicsSource, driver: Calculator, processes: int) -> Iterator[Samples]:
+    """What `_sample` gives for each run, in order and as soon as it is there, several at a time."""
     if min(processes, len(runs)) == 1:
-        return [_sample(run, source, driver) for run in runs]
+        yield from (_sample(run, source, driver) for run in runs)
+        return
     # Not forked: the caller may hold threads and connections.
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=end_with_parent) as pool:
-        return list(pool.map(partial(_sample, source=source, driver=driver), runs))
+        yield from pool.map(partial(_sample, source=source, driver=driver), runs)
 
 
 def _sample(run: Run, source: DynamicsSource, driver: Calculator) -> Samples:

@@ -214,9 +214,14 @@ class DynamicsSource(Source):
         return starts * len(self.temperature_K)
 
     @property
+    def calculations_per_run(self) -> int:
+        """Energies and forces that a run takes: steps + 1."""
+        return self.samples * self.steps_per_sample + 1
+
+    @property
     def calculations(self) -> int:
-        """Energies and forces that all runs take: steps + 1 of each."""
-        return self.runs * (self.samples * self.steps_per_sample + 1)
+        """Energies and forces that all runs take."""
+        return self.runs * self.calculations_per_run
 
 
 FrameSource = Annotated[

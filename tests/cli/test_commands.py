@@ -88,7 +88,8 @@ def test_init_overwrites_only_when_told() -> None:
     assert refused.exit_code == 2
     assert "campaign.yaml: exists already" in refused.stderr
     assert Path("campaign.yaml").read_text() == "mine"
-    assert CliRunner().invoke(app, ["init", "--force"]).exit_code == 0
+    told = json.loads(CliRunner().invoke(app, ["init", "--force", "--json"]).stdout)
+    assert told == {"campaign_file": "campaign.yaml", "structure": "nh3bh3.xyz"}
     assert yaml.safe_load(Path("campaign.yaml").read_text())["committee"] == 4
 
 

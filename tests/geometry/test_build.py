@@ -292,7 +292,10 @@ def test_runs_side_by_side_give_the_same_frames() -> None:
     short = source(temperature_K=[1500], duration_ps=0.05, frames=9)
     calculator = XTBLabeler(XTBOptions(), Settings()).calculator()
     alone, _ = dynamics_frames(starts, short, calculator, 1)
-    together, _ = dynamics_frames(starts, short, XTBLabeler(XTBOptions(), Settings()).calculator(), 1, processes=2)
+    other, told = XTBLabeler(XTBOptions(), Settings()).calculator(), list[int]()
+    together, _ = dynamics_frames(starts, short, other, 1, processes=2, progress=told.append)
+    # 100 steps of each run, and its start.
+    assert told == [101, 101, 101]
     assert [frame.positions.tobytes() for frame in alone] == [frame.positions.tobytes() for frame in together]
 
 

@@ -16,9 +16,12 @@ from ase.io import write
 from fireworks import LaunchPad
 
 from sparc_fw.dataset import training_labels
+from sparc_fw.documents import Dataset
 from sparc_fw.errors import CampaignExists, InputError
 from sparc_fw.loading import LoadedCampaign
+from sparc_fw.potentials.deepmd import DeepMDPotential
 from sparc_fw.repair import repair
+from sparc_fw.seeds import derive_seed
 from sparc_fw.status import campaign_rows, campaign_state, campaign_status
 from sparc_fw.store import Store
 from sparc_fw.submission import cancel, pause, resume, submit
@@ -171,6 +174,31 @@ def test_a_training_that_diverges_once_takes_the_next_seed(
     submit(store, launchpad, load(potential={"kind": "blurred_morse", "diverge": 1}))
     work()
     assert campaign_state(store, launchpad, "trimer") == "completed"
+    seeds = [model["seed"] for model in store.committee("trimer", 0)]
+    assert seeds == [derive_seed(5, 0, "train", member, 1) for member in range(3)]
+
+
+@pytest.mark.slow
+def test_a_deep_potential_that_diverges_once_is_trained_with_the_next_seed(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = DeepMDPotential.train
+
+    def first_too_fast(self: DeepMDPotential, dataset: Dataset, seed: int, directory: Path, progress: Any) -> Any:
+        # Which seeds diverge at a bearable rate depends on the machine.
+        fast = self.options.model_copy(update={"learning_rate": 1e30})
+        potential = DeepMDPotential(fast, self.settings) if directory.name == "train-0" else self
+        return train(potential, dataset, seed, directory, progress)
+
+    monkeypatch.setattr(DeepMDPotential, "train", first_too_fast)
+    nets = {"descriptor_neurons": [4, 8], "axis_neurons": 2, "fitting_neurons": [8, 8]}
+    submit(store, launchpad, load(potential={"kind": "deepmd", "steps": 30, **nets}, committee=2, test=None))
+    while launchpad.fireworks.find_one({"spec.stage": "train", "state": {"$in": ["COMPLETED", "FIZZLED"]}}) is None:
+        work(1)
+    (model,) = store.committee("trimer", 0)
+    assert model["seed"] == derive_seed(5, 0, "train", model["member"], 1)
+    attempts = sorted(path.name for path in (tmp_path / "launches").glob("*/train-*"))
+    assert attempts == ["train-0", "train-1"]
 
 
 def test_a_training_that_diverges_twice_fizzles_with_the_reason(

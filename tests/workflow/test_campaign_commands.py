@@ -34,7 +34,7 @@ def command(mongo_uri: str, database: str, store: Store, monkeypatch: pytest.Mon
     """Type a command against the test's database."""
     monkeypatch.setenv("SPARC_FW_MONGO_URI", mongo_uri)
     monkeypatch.setenv("SPARC_FW_DATABASE", database)
-    monkeypatch.setenv("COLUMNS", "170")
+    monkeypatch.setenv("COLUMNS", "80")
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(app, list(arguments))
@@ -56,6 +56,7 @@ def test_status_json_has_what_scripts_want(command: Callable[..., Result], finis
     assert row["iteration"] == 0
     assert row["labels"] == 20
     assert row["labels_failed"] == 0
+    assert values["description"] == "Three atoms"
     assert row["test"].keys() >= {"force_rmse", "energy_rmse"}
     assert row["scan_rmse"] == pytest.approx(0.0)
     assert row["fractions"].keys() >= {"accurate", "candidate", "failed"}
@@ -64,9 +65,22 @@ def test_status_json_has_what_scripts_want(command: Callable[..., Result], finis
     assert json.loads(good(command("status", "--json"))) == values, "the latest campaign is the default"
 
 
+def test_status_json_has_all_keys_while_an_iteration_runs(
+    command: Callable[..., Result], store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    submit(store, launchpad, load())
+    work(1)
+    (row,) = json_rows(command, "trimer")
+    seconds = row["seconds"]
+    assert seconds.pop("start") > 0
+    assert seconds == dict.fromkeys(("label", "train", "explore", "validate", "check", "select"), 0.0)
+    unknown = ("test", "scan_rmse", "fractions", "quantiles", "picks", "verdict")
+    assert {name: row[name] for name in unknown} == dict.fromkeys(unknown)
+
+
 def test_status_table_shows_each_iteration(command: Callable[..., Result], finished: str) -> None:
     text = good(command("status", finished))
-    assert "trimer: completed" in text
+    assert text.startswith("Three atoms\ntrimer: completed, ")
     assert "continue" in text
     assert "converged:" in text
 
@@ -128,6 +142,8 @@ def test_report_has_the_table_and_three_pictures(command: Callable[..., Result],
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert picture.stat().st_size > 10_000
     text = paths[0].read_text()
+    assert text.startswith("# Campaign trimer\n\nThree atoms\n")
+    assert " validate s | check s | select s |" in text
     assert "Promoted: member" in text
     assert text.count("| continue |") + text.count("| converged |") == len(json_rows(command, finished))
 
@@ -140,9 +156,9 @@ def json_rows(command: Callable[..., Result], campaign: str) -> list[dict[str, A
 @pytest.mark.parametrize("kind", ["extxyz", "ase-db", "deepmd"])
 def test_export(command: Callable[..., Result], store: Store, finished: str, kind: str, tmp_path: Path) -> None:
     out = tmp_path / {"extxyz": "labels.extxyz", "ase-db": "labels.db", "deepmd": "systems"}[kind]
-    text = good(command("export", finished, "--to", kind, "--out", str(out)))
+    told = json.loads(good(command("export", finished, "--to", kind, "--out", str(out), "--json")))
     labels = [label for part in training_labels(store, finished, 99) for label in part]
-    assert f"wrote {len(labels)} labels" in text
+    assert told == {"campaign": finished, "format": kind, "file": str(out), "labels": len(labels)}
     energies = [label.energy for label in labels if label.energy is not None]
     if kind == "extxyz":
         frames = read(out, ":")
@@ -168,8 +184,8 @@ def test_models_get(command: Callable[..., Result], store: Store, finished: str,
     model = store.models.find_one({"_id": promoted["model"]})
     assert model is not None
     assert paths[3].read_bytes() == store.files.get(model["file"])
-    single = good(command("models", "get", "trimer/0000/1", "--to", str(tmp_path / "one"))).split()
-    assert [Path(p).name for p in single] == ["member-1.json"]
+    single = json.loads(good(command("models", "get", "trimer/0000/1", "--to", str(tmp_path / "one"), "--json")))
+    assert single == {"name": "trimer/0000/1", "files": [str(tmp_path / "one" / "member-1.json")]}
 
 
 def test_pause_resume_and_cancel(
@@ -188,6 +204,76 @@ def test_pause_resume_and_cancel(
     assert refused.exit_code == 2
     assert "is cancelled; expected running or paused" in refused.stderr
     assert good(command("repair", "trimer")).strip() == "nothing to mend"
+
+
+def everything(store: Store) -> dict[str, list[Any]]:
+    """All documents of the database; who looks makes indexes, and collections for them."""
+    names = sorted(store.database.list_collection_names())
+    found = {name: list(store.database[name].find({}).sort("_id", 1)) for name in names}
+    return {name: documents for name, documents in found.items() if documents}
+
+
+@pytest.mark.parametrize("verb", ["submit", "run"])
+def test_what_is_refused_stores_nothing(
+    command: Callable[..., Result], store: Store, load: Loader, tmp_path: Path, verb: str
+) -> None:
+    values, file = load().campaign.as_dict(), tmp_path / "campaign.yaml"
+    file.write_text(yaml.safe_dump(values | {"systems": [{"name": "h3", "structure": "lost.xyz", "spin": 1}]}))
+    before = everything(store)
+    refused = command(verb, "campaign.yaml")
+    assert refused.exit_code == 2
+    assert "lost.xyz" in refused.stderr
+    assert everything(store) == before
+    file.write_text(yaml.safe_dump(values))
+    good(command("submit", "campaign.yaml"))
+    before = everything(store)
+    refused = command(verb, "campaign.yaml", "--seed", "6")
+    assert refused.exit_code == 2
+    assert "campaign 'trimer' exists already: go on with it by 'sparc-fw run FILE --resume'" in " ".join(
+        refused.stderr.split()
+    )
+    assert everything(store) == before
+
+
+def test_steering_commands_tell_scripts_what_they_did(
+    command: Callable[..., Result], store: Store, launchpad: LaunchPad, load: Loader, tmp_path: Path
+) -> None:
+    (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(load().campaign.as_dict()))
+    assert json.loads(good(command("submit", "campaign.yaml", "--json"))) == {
+        "campaign": "trimer",
+        "state": "running",
+        "fireworks": [
+            {"fw_id": firework["fw_id"], "name": firework["name"], "state": firework["state"]}
+            for firework in launchpad.fireworks.find({}).sort("fw_id", 1)
+        ],
+        "embedded_mongodb": False,
+    }
+    assert launchpad.fireworks.count_documents({}) == 2
+
+    def told(name: str) -> Any:
+        return json.loads(good(command(name, "trimer", "--json")))
+
+    assert told("pause") == {"campaign": "trimer", "state": "paused"}
+    assert told("resume") == {"campaign": "trimer", "state": "running", "mended": []}
+    assert told("repair") == {"campaign": "trimer", "mended": []}
+    assert told("cancel") == {"campaign": "trimer", "state": "cancelled"}
+
+
+@pytest.mark.slow
+def test_run_for_scripts_prints_the_last_status_and_nothing_else(
+    command: Callable[..., Result], store: Store, load: Loader, tmp_path: Path
+) -> None:
+    sections = {"budget": {"labels": 60, "iterations": 1}, "committee": 2, "test": None}
+    (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(load(**sections).campaign.as_dict()))
+    result = command("run", "campaign.yaml", "--json")
+    values = json.loads(good(result))
+    assert (values["campaign"], values["state"], values["verdict"]) == ("trimer", "completed", "exhausted")
+    assert [Path(file).name for file in values["files"]] == ["report.md", "force_deviation.png"]
+    assert "trimer: 1 workers in" in result.stderr
+    (row,) = values["iterations"]
+    assert row["picks"] == 0, "what the last iteration picked nobody labels"
+    assert "pick" not in row["fates"] | row["counts"]
+    assert row["fates"]["pick_not_labelled"] == row["counts"]["pick_not_labelled"] > 0
 
 
 def test_plan_counts_what_the_campaign_then_takes(

@@ -73,7 +73,10 @@ def test_every_step_of_xtb_is_a_label_that_costs_once(
     assert store.claims.count_documents({}) == 0
     # The start, of which no frame was taken, was paid for, too.
     row = campaign_status(store, launchpad, "trimer")["iterations"][0]
-    assert (row["labels"], row["labels_paid"], row["labels_on_the_way"]) == (20, 21, 1)
+    assert (row["labels"], row["labels_paid_to_train"], row["labels_on_the_way"]) == (20, 21, 1)
+    told = store.progress.find_one({"campaign_id": "trimer", "stage": "start"})
+    assert told is not None
+    assert (told["done"], told["total"]) == (21, 21)
     assert store.count_paid(store.paid_keys("trimer", 0)) == 21
     assert {system: len(keys) for system, keys in store.paid_keys_by_system("trimer", 0).items()} == {"it": 21}
     # They are labels as any others, to the bit.

@@ -98,7 +98,7 @@ def test_labels_are_learned_and_join_the_next_iteration(
     assert exploration.deviation == pytest.approx(before * 18 / (18 + 10 * len(steps)))
     status = campaign_status(store, launchpad, "trimer")
     row = status["iterations"][0]
-    assert row["labels_paid"] == 20 + len(learned)
+    assert (row["labels_paid_to_train"], row["labels_paid"]) == (20, 20 + len(learned))
     assert [run["labels"] for run in row["learned"]] == [len(record["keys"]) for record in sets]
     told = f"Iteration 0: replica 0 learned {len(steps)} labels on the fly and ended: {exploration.ended}."
     assert told in closing_sentences(status)

@@ -167,6 +167,7 @@ def test_a_wrong_label_is_suspected_computed_again_and_dropped(
     row = status["iterations"][0]
     assert row["suspects"] == {"pending": 0, "confirmed": 0, "dropped": 1, "unchecked": 0}
     assert row["label_failures"] == {"wrong_state": 1}
+    assert row["seconds"]["check"] > 0
     record = store.labels.find_one({"_id": keys[7]})
     assert record is not None
     assert record["energy"] - record["suspect"]["again"]["energy"] == pytest.approx(6.0)
