@@ -91,7 +91,8 @@ class LocalRun:
         """Let the onlooker look and tell whether the campaign ended; a MongoDB that is away says neither."""
         try:
             if ended():
-                return True
+                # What fizzled because MongoDB died looks like a failed campaign until it is mended.
+                return self._repair() and ended()
             onlooker()
         except AutoReconnect:
             # Our own server is started again by the watch. One that is not ours must come back by itself, and the

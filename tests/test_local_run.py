@@ -14,6 +14,7 @@ from sparc_fw.local_run import LocalRun
 from sparc_fw.repair import repair
 from sparc_fw.session import open_session
 from sparc_fw.settings import Settings
+from sparc_fw.status import campaign_state, has_ended
 from sparc_fw.submission import submit
 
 CAMPAIGN = """
@@ -47,3 +48,19 @@ def test_a_mongodb_that_dies_under_the_watch_ends_no_run(tmp_path: Path) -> None
         run._revive()
         assert run._repair()
         assert run.repairs == ["started the embedded MongoDB again, which had died"]
+
+
+def test_what_mongodbs_death_fizzled_is_mended_before_a_run_ends(tmp_path: Path) -> None:
+    Atoms("HF", positions=[[0, 0, 0], [0, 0, 0.92]]).write(tmp_path / "hf.xyz")
+    (tmp_path / "pair.yaml").write_text(CAMPAIGN)
+    with open_session(Settings(data_dir=tmp_path / "data")) as session:
+        store, lpad = session.store, session.lpad
+        submit(store, lpad, load_campaign(tmp_path / "pair.yaml"))
+        lpad.fireworks.update_one({"spec.stage": "start"}, {"$set": {"state": "FIZZLED"}})
+        assert campaign_state(store, lpad, "pair") == "failed"
+        run = LocalRun(session, "pair", 1, tmp_path / "run")
+        assert not run._look(lambda: has_ended(store, lpad, "pair"), lambda: None)
+        assert [sentence for sentence in run.repairs if "reran" in sentence] == [
+            "reran 'pair 000 start', which was cut off from MongoDB"
+        ]
+        assert campaign_state(store, lpad, "pair") == "running"

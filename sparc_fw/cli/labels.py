@@ -52,7 +52,7 @@ def labels(
         every, stored = label_rows(session.store, campaign)
     systems = sorted({row.system for row in every})
     if system is not None and system not in systems:
-        raise InputError(f"system: found {system!r}, expected one of {', '.join(systems)}")
+        raise InputError(f"--system: found {system!r}, expected one of {', '.join(systems)}")
     rows = [row for row in every if wanted.takes(row)]
     chosen = [stored[row.key] for row in rows if row.key in stored]
     pairs = None if duplicates is None else find(chosen, duplicates)

@@ -100,9 +100,10 @@ class PhaseRun:
                 self.atoms.calc = biased(self.calculator, lines, self.atoms, first.timestep_fs, kelvin)
             try:
                 reason = self._relax(run) if isinstance(run, Relax) else self._run(run)
+            except NotImplementedError:
+                # What a calculator can never do is no ending of one phase.
+                raise
             except (CalculatorError, RuntimeError) as error:
-                if isinstance(error, NotImplementedError):
-                    raise
                 # A driver's SCF that does not converge, or its program that refuses a frame.
                 reason = f"{type(error).__name__}: {error}"
             self.atoms.set_constraint()

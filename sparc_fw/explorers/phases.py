@@ -6,14 +6,13 @@ A. Pacini, M. Ferrario and M. C. Righi, J. Chem. Theory Comput. 21 (2025) 7102.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
 
 from sparc_fw.encoding import frame_info
-from sparc_fw.errors import InputError, MissingDependency
+from sparc_fw.errors import InputError, MissingDependency, named
 from sparc_fw.explorers.base import Explorer, Replica
 from sparc_fw.explorers.bias import check_biases
 from sparc_fw.explorers.colvars import try_colvars
@@ -86,7 +85,7 @@ class PhasesExplorer(Explorer[PhasesOptions]):
             Names the phase whose geometry cannot be built, has overlapping atoms, or does not fit its runs.
         """
         for number, (phase, atoms) in enumerate(zip(self.options.phases, self._built(structure, files), strict=True)):
-            with _named(f"phase {phase.name!r}"):
+            with named(f"phase {phase.name!r}"):
                 overlap = describe_overlap(atoms)
                 if overlap is not None:
                     raise InputError(f"geometry: {overlap}")
@@ -107,7 +106,7 @@ class PhasesExplorer(Explorer[PhasesOptions]):
         ends: dict[str, Atoms] = {}
         stock = Stock(structure, files, self.settings.packmol_command, ends)
         for number, phase in enumerate(self.options.phases):
-            with _named(f"phase {phase.name!r}"):
+            with named(f"phase {phase.name!r}"):
                 ends[phase.name] = self._build(number, stock, 1)
             yield ends[phase.name]
 
@@ -183,10 +182,10 @@ class PhasesExplorer(Explorer[PhasesOptions]):
                 plane = [along for along in range(3) if along != AXES[run.axis]]
                 if isinstance(run, Load | Shear) and run.pressure_GPa is not None and not atoms.pbc[plane].all():
                     raise InputError(f"{where}: pressure_GPa: expected a structure periodic in the plane")
-                with _named(where):
+                with named(where):
                     layers(atoms, AXES[run.axis], run.grip_A)
             if isinstance(run, Strain) and phase.engine == "lammps":
-                with _named(where):
+                with named(where):
                     check_strained_cell(atoms)
 
     def _check_drives(self, phase: Phase, atoms: Atoms, structure: Atoms) -> None:
@@ -203,15 +202,6 @@ class PhasesExplorer(Explorer[PhasesOptions]):
         elif phase.bias:
             first = phase.timed[0]
             try_input(phase_plumed(self.options, phase, 0), atoms, first.timestep_fs, first.kelvin(0))
-
-
-@contextmanager
-def _named(where: str) -> Iterator[None]:
-    """Put the place in front of what is wrong there."""
-    try:
-        yield
-    except InputError as error:
-        raise type(error)(f"{where}: {error}") from error
 
 
 def _told(replica: Replica, before: int, total: int) -> Callable[[int], None]:

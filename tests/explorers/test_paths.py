@@ -27,7 +27,9 @@ from sparc_fw.trajectories import Trajectory
 from trained_models import ammonia_borane
 
 MINIMA = [(-0.558, 1.442, 0.0), (0.623, 0.028, 0.0), (-0.050, 0.467, 0.0)]
-needs_sella = pytest.mark.skipif(importlib.util.find_spec("sella") is None, reason="Sella is not installed")
+needs_sella = pytest.mark.skipif(
+    importlib.util.find_spec("sella") is None, reason="Sella is not installed: pip install 'sparc_fw[sella]'"
+)
 METHODS = ["dimer", pytest.param("sella", marks=needs_sella)]
 SADDLES = [(-0.822, 0.624, 0.0), (0.212, 0.293, 0.0)]
 
@@ -213,7 +215,7 @@ def test_saddles_and_bands_sample_the_modes_of_what_they_found() -> None:
 
 @needs_sella
 def test_sella_turns_ammonia_inside_out_with_fewer_forces_than_a_dimer() -> None:
-    calculator = pytest.importorskip("tblite.ase").TBLite
+    calculator = pytest.importorskip("tblite.ase", reason="tblite is not installed: pip install 'sparc_fw[xtb]'").TBLite
     asked, energies = [], []
     start = molecule("NH3")
     start.info = {"system": "nh3", "charge": 0, "spin": 0}

@@ -14,7 +14,7 @@ from sparc_fw.errors import InputError
 from sparc_fw.labelers.ase_calculator import ASELabeler, ASEOptions
 from sparc_fw.settings import Settings
 
-needs_mopac = pytest.mark.skipif(shutil.which("mopac") is None, reason="mopac is not installed")
+needs_mopac = pytest.mark.skipif(shutil.which("mopac") is None, reason="mopac is not installed: apt install mopac")
 
 BROKEN = """
 import os, time

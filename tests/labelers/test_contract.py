@@ -178,7 +178,7 @@ def make_vasp(**options: Any) -> VASPLabeler:
 
 def make_mopac(**options: Any) -> ASELabeler:
     if shutil.which("mopac") is None:
-        pytest.skip("mopac is not installed")
+        pytest.skip("mopac is not installed: apt install mopac")
     arguments = {"method": "PM7", "task": "1SCF GRADIENTS"}
     return ASELabeler(ASEOptions(calculator="mopac", electrons="initial", arguments=arguments), Settings())
 

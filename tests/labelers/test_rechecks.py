@@ -57,7 +57,7 @@ def test_where_the_label_is_right_every_recheck_finds_its_numbers(
 
 
 def test_vasp_begins_elsewhere_and_goes_another_way(tmp_path: Path) -> None:
-    pytest.importorskip("custodian", reason="custodian is not installed")
+    pytest.importorskip("custodian", reason="custodian is not installed: pip install 'sparc_fw[vasp]'")
     options = VASPOptions(input_set="MPStaticSet", user_incar_settings={"ENCUT": 450, "IALGO": 38})
     labeler = VASPLabeler(options, vasp_settings(tmp_path))
     first = labeler.input(oxygen()).incar
@@ -78,8 +78,6 @@ def test_vasp_begins_elsewhere_and_goes_another_way(tmp_path: Path) -> None:
 
 
 def test_vasp_goes_no_way_twice() -> None:
-    pytest.importorskip("pymatgen", reason="pymatgen is not installed")
-
     def ways(incar: str) -> list[tuple[Any, Any]]:
         others = VASPLabeler(VASPOptions(incar=incar), Settings()).other_ways(molecule("H2O"))
         return [(other.options.algorithm, other.options.start) for other in others]

@@ -115,7 +115,6 @@ KPOINTS = "a mesh\n0\nGamma\n2 2 2\n"
     ],
 )
 def test_an_incar_counts_as_vasp_reads_it(incar: str, kpoints: str, same: bool) -> None:
-    pytest.importorskip("pymatgen", reason="pymatgen is not installed")
     first, second = (
         labeler("vasp", input_set=None, incar=text, kpoints=points)
         for text, points in ((INCAR, KPOINTS), (incar, kpoints))
@@ -173,7 +172,6 @@ def test_pseudopotentials_count_by_content(tmp_path: Path) -> None:
 
 
 def test_potcars_count_by_content_and_by_name_where_there_are_none(tmp_path: Path) -> None:
-    pytest.importorskip("pymatgen", reason="pymatgen is not installed")
     for place in ("here", "there"):
         write_potcars(tmp_path / place)
     here, there = (Settings(vasp_potcar_dir=tmp_path / place) for place in ("here", "there"))

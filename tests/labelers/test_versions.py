@@ -75,7 +75,7 @@ def test_what_runs_a_program_must_be_told_its_version() -> None:
 
 
 def test_vasp_computes_with_the_version_that_keys_hold(tmp_path: Path) -> None:
-    pytest.importorskip("custodian", reason="custodian is not installed")
+    pytest.importorskip("custodian", reason="custodian is not installed: pip install 'sparc_fw[vasp]'")
     with pytest.raises(
         ValueError, match="key_with_version: found it without code_version, expected the version of VASP"
     ):

@@ -235,18 +235,23 @@ def test_the_label_budget_is_never_passed(store: Store, launchpad: LaunchPad, lo
     assert [row["labels"] for row in status["iterations"]] == [20, 35, 42]
 
 
+def brought(folder: Path, count: int, lower_by: float = 0.0) -> list[dict[str, Any]]:
+    """Start frames of which so many are labels in a file, their energies lower by so many eV, and eight are not."""
+    frames = []
+    for shift in np.linspace(0.0, 0.3, count):
+        frame = Atoms("H3", positions=[[0, 0, 0], [1.5 + shift, 0, 0], [0, 1.5, 0]])
+        energies, forces = morse(frame.positions[None])
+        frame.calc = SinglePointCalculator(frame, energy=energies[0] - lower_by, forces=forces[0])
+        frames.append(frame)
+    write(folder / "known.extxyz", frames)
+    known = {"kind": "labelled", "path": "known.extxyz", "trust_settings": True}
+    return [known, {"kind": "displacements", "amplitude_A": 0.1, "frames": 8}]
+
+
 def test_labels_that_a_file_brings_cost_nothing(
     store: Store, launchpad: LaunchPad, load: Loader, work: Work, tmp_path: Path
 ) -> None:
-    frames = []
-    for shift in np.linspace(0.0, 0.3, 12):
-        frame = Atoms("H3", positions=[[0, 0, 0], [1.5 + shift, 0, 0], [0, 1.5, 0]])
-        energies, forces = morse(frame.positions[None])
-        frame.calc = SinglePointCalculator(frame, energy=energies[0], forces=forces[0])
-        frames.append(frame)
-    write(tmp_path / "known.extxyz", frames)
-    known = {"kind": "labelled", "path": "known.extxyz", "trust_settings": True}
-    start = [known, {"kind": "displacements", "amplitude_A": 0.1, "frames": 8}]
+    start = brought(tmp_path, 12)
     submit(store, launchpad, load(start=start, budget={"labels": 10, "iterations": 1}))
     work()
     status = campaign_status(store, launchpad, "trimer")
@@ -258,15 +263,7 @@ def test_labels_that_a_file_brings_cost_nothing(
 def test_brought_labels_of_another_reference_are_not_trained_on(
     store: Store, launchpad: LaunchPad, load: Loader, work: Work, tmp_path: Path
 ) -> None:
-    frames = []
-    for shift in np.linspace(0.0, 0.3, 4):
-        frame = Atoms("H3", positions=[[0, 0, 0], [1.5 + shift, 0, 0], [0, 1.5, 0]])
-        energies, forces = morse(frame.positions[None])
-        frame.calc = SinglePointCalculator(frame, energy=energies[0] - 100.0, forces=forces[0])
-        frames.append(frame)
-    write(tmp_path / "known.extxyz", frames)
-    known = {"kind": "labelled", "path": "known.extxyz", "trust_settings": True}
-    start = [known, {"kind": "displacements", "amplitude_A": 0.1, "frames": 8}]
+    start = brought(tmp_path, 4, lower_by=100.0)
     submit(store, launchpad, load(start=start, budget={"labels": 10, "iterations": 1}))
     work()
     status = campaign_status(store, launchpad, "trimer")
