@@ -16,7 +16,8 @@ from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.potentials.base import PotentialOptions
 from sparc_fw.registry import ByKind, OneOrMore
 from sparc_fw.section import Section
-from sparc_fw.selectors.base import SelectorOptions
+from sparc_fw.selectors.base import StepOptions
+from sparc_fw.selectors.defaults import default_steps
 from sparc_fw.selectors.shares import divided
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -174,8 +175,8 @@ class Campaign(Section):
     """Number of members."""
     explorer: Annotated[list[Annotated[ExplorerOptions, ByKind("explorer")]], Field(min_length=1), OneOrMore()]
     """How the committee looks for what it does not know: one explorer, or a list of them side by side."""
-    selector: Annotated[SelectorOptions, ByKind("selector")]
-    """Which explored frames are labelled."""
+    select: Annotated[list[Annotated[StepOptions, ByKind("step")]], Field(min_length=1)] = default_steps()
+    """Which explored frames are labelled: steps that the frames go through one after the other."""
     validation: Validation = Validation()
     """Labels held out."""
     convergence: Convergence = Convergence()
@@ -200,6 +201,16 @@ class Campaign(Section):
         for key, source in self.sources_by_key().items():
             if source.system is not None and source.system not in names:
                 raise ValueError(f"{key}.system: found {source.system!r}, expected one of {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> Campaign:
+        found = [f"select[{place}] ({step.kind})" for place, step in enumerate(self.select) if step.classifies]
+        if len(found) != 1:
+            raise ValueError(
+                f"select: found {', '.join(found) or 'no step of kind window'}, expected exactly one step that says "
+                "which frames are known, worth a label, or failed: verdicts count those"
+            )
         return self
 
     @model_validator(mode="after")
@@ -257,6 +268,11 @@ class Campaign(Section):
         learned = {ON_THE_FLY} if any(options.most_labels for options in self.explorer) else set()
         return {source.kind for source in self.start} | {PICK, IMPORT} | learned
 
+    def most_picks(self) -> int:
+        """Most picks of an iteration that its steps and the budget allow."""
+        caps = [step.most_picks for step in self.select]
+        return min([cap for cap in caps if cap is not None] + [self.budget.labels])
+
     def driven_system(self) -> System | None:
         """The first system whose start dynamics the labeler drives: beginning needs what a label of it needs."""
         driven = (source for source in self.sources() if isinstance(source, DynamicsSource) and source.driver is None)
@@ -267,6 +283,10 @@ class Campaign(Section):
         if len(self.explorer) == 1:
             return {"explorer": self.explorer[0]}
         return {f"explorer[{index}]": options for index, options in enumerate(self.explorer)}
+
+    def steps(self) -> dict[str, StepOptions]:
+        """The steps of the selection by their key in the file."""
+        return {f"select[{place}]": options for place, options in enumerate(self.select)}
 
     def runs(self) -> Iterator[tuple[int, str, int]]:
         """Every run of an iteration, in order: its explorer's place, its system, and its number among those of both."""

@@ -172,10 +172,12 @@ class FrameVerdict:
 
     Attributes
     ----------
+    deviation : float
+        What the selection judged it by: the force deviation, eV/Å, or another measure of the committee's disagreement.
     fate : str
         ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``after_failure``,
         ``too_close_in_time``, ``too_similar``, ``over_cap``, ``over_share`` (its system's share of the label budget was
-        given away, and it would have been picked otherwise).
+        given away, and it would have been picked otherwise), or what a step of a third party calls it.
     """
 
     replica: int
@@ -196,12 +198,14 @@ class Selection:
     fractions: dict[str, float]
     counts: dict[str, int]
     quantiles: dict[str, float]
-    """Quantiles of the force deviation over all finite frames, eV/Å, keyed ``"0.05"`` … ``"1.0"``."""
+    """Quantiles of the measure over all finite frames, keyed ``"0.05"`` … ``"1.0"``."""
     window: tuple[float, float]
     verdict: Verdict
     sentence: str
     go_on: bool
     """Whether the next iteration is to be appended."""
+    measure: str = "force_max"
+    """What the window's thresholds are for, and the quantiles."""
 
 
 @dataclass

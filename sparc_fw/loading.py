@@ -84,9 +84,9 @@ def _with_files(campaign: Campaign, folder: Path, path: Path) -> LoadedCampaign:
 def _with_texts(campaign: Campaign, folder: Path) -> Campaign:
     """The campaign with the text files that its backends name read in, so that workers need no shared file system."""
     sections: dict[str, Any] = {
-        section: _filled(getattr(campaign, section), section, folder)
-        for section in ("labeler", "potential", "selector")
+        section: _filled(getattr(campaign, section), section, folder) for section in ("labeler", "potential")
     }
+    sections["select"] = [_filled(options, key, folder) for key, options in campaign.steps().items()]
     sections["explorer"] = [_filled(options, key, folder) for key, options in campaign.explorers().items()]
     return campaign.model_copy(update=sections)
 
@@ -178,8 +178,9 @@ def _check_backends(campaign: Campaign, settings: Settings) -> None:
     backends: dict[str, tuple[Group, Options]] = {
         "labeler": ("labeler", campaign.labeler),
         "potential": ("potential", campaign.potential),
-        "selector": ("selector", campaign.selector),
     }
+    for key, step in campaign.steps().items():
+        backends[key] = ("step", step)
     for key, explorer in _scheduled(campaign):
         backends[key] = ("explorer", explorer)
     for key, source in campaign.sources_by_key().items():

@@ -149,6 +149,7 @@ PLAIN_SELECTION_FIELDS = (
     "verdict",
     "sentence",
     "go_on",
+    "measure",
 )
 
 
@@ -160,7 +161,7 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
         "index": np.array([f.index for f in frames], dtype=np.int64),
         "deviation": np.array([f.deviation for f in frames], dtype=float),
         "frame_class": np.array([f.frame_class for f in frames], dtype="U12"),
-        "fate": np.array([f.fate for f in frames], dtype="U24"),
+        "fate": np.array([f.fate for f in frames], dtype=str),
         "picks": np.frombuffer(pack_frames(selection.picks), dtype=np.uint8),
     }
     record: dict[str, Any] = {name: getattr(selection, name) for name in PLAIN_SELECTION_FIELDS}

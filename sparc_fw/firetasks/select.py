@@ -12,9 +12,10 @@ from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.firetasks.budget import labels_spent, shares_left
 from sparc_fw.seeds import derive_seed
-from sparc_fw.selectors.base import Choice
+from sparc_fw.selectors.base import Choice, Context
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
 from sparc_fw.selectors.forgetting import memories
+from sparc_fw.selectors.pipeline import select
 from sparc_fw.trajectories import Exploration
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -53,13 +54,14 @@ class SelectTask(CampaignTask):
         trained = [key for keys in self.store.training_keys(self.campaign_id, self.iteration) for key in keys]
         asked = dict.fromkeys(trained + self.store.paid_keys(self.campaign_id, self.iteration))
         labels = self.store.labels_by_key(asked)
-        choice = self.selector.select(
-            explorations,
+        context = Context(
             labelled=[labels[key].frame for key in asked if key in labels],
             limit=max(0, self.campaign.budget.labels - spent),
             seed=derive_seed(self.campaign.seed, self.iteration, "select"),
             shares=shares_left(self.store, self.campaign, self.iteration),
+            iteration=self.iteration,
         )
+        choice = select(explorations, self.steps, context)
         outcome = self._conclude(choice, explorations, spent)
         return self._selection(choice, outcome, explorations)
 
@@ -101,6 +103,7 @@ class SelectTask(CampaignTask):
             counts=outcome.counts,
             quantiles=quantiles,
             window=choice.window,
+            measure=choice.measure,
             verdict=outcome.verdict,
             sentence=outcome.sentence,
             go_on=outcome.go_on,
