@@ -206,6 +206,8 @@ class Selection:
     """Whether the next iteration is to be appended."""
     measure: str = "force_max"
     """What the window's thresholds are for, and the quantiles."""
+    observed: list[dict[str, Any]] = field(default_factory=list)
+    """What the observables that convergence names were, each an `Observed` with its ``key``."""
 
 
 @dataclass
@@ -250,7 +252,7 @@ class Report:
     members : list of dict
         Per member: ``validation``, ``test`` (`Errors` as dict or None), ``held_out`` (`Errors` as dict, by the
         iteration that the held-out labels came from, as text), ``scan_rmse`` (eV or None), ``scan`` (energies along the
-        scan, eV, or None).
+        scan, eV, or None), ``differences`` (energies between the end states that convergence names, eV, by its place).
     best : int
         Member with the least validation force error.
     left_out : int

@@ -150,6 +150,7 @@ PLAIN_SELECTION_FIELDS = (
     "sentence",
     "go_on",
     "measure",
+    "observed",
 )
 
 

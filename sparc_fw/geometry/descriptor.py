@@ -32,16 +32,31 @@ def pair_distances(positions: np.ndarray, cells: np.ndarray | None = None, pbc: 
     """
     first, second = np.triu_indices(positions.shape[1], 1)
     vectors = positions[:, second] - positions[:, first]
-    if cells is None or not any(pbc):
-        return np.asarray(np.linalg.norm(vectors, axis=2))
-    distances = np.empty(vectors.shape[:2])
+    if cells is not None:
+        vectors = nearest_images(vectors, cells, pbc)
+    return np.asarray(np.linalg.norm(vectors, axis=2))
+
+
+def nearest_images(vectors: np.ndarray, cells: np.ndarray, pbc: Pbc) -> np.ndarray:
+    """The shortest of each vector's periodic images.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_frames, n_vectors, 3)
+        Å.
+    cells : ndarray of shape (n_frames, 3, 3)
+        Å; not looked at where nothing is periodic.
+    """
+    if not any(pbc):
+        return vectors
+    shortest = np.empty(vectors.shape)
     # One call per distinct cell: at constant volume a whole trajectory goes in one.
     distinct, member = np.unique(np.asarray(cells).reshape(-1, 9), axis=0, return_inverse=True)
     for number, cell in enumerate(distinct):
         chosen = member.ravel() == number
-        found = find_mic(vectors[chosen].reshape(-1, 3), cell.reshape(3, 3), pbc)[1]
-        distances[chosen] = found.reshape(int(chosen.sum()), len(first))
-    return distances
+        found = find_mic(vectors[chosen].reshape(-1, 3), cell.reshape(3, 3), pbc)[0]
+        shortest[chosen] = found.reshape(-1, *vectors.shape[1:])
+    return shortest
 
 
 def distance_blocks(

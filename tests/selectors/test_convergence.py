@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from sparc_fw.campaign import Budget, Convergence
+from sparc_fw.campaign import Budget
 from sparc_fw.documents import FrameClass, FrameVerdict, Verdict
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
 from sparc_fw.selectors.forgetting import Memory
+from sparc_fw.selectors.goals import Convergence
 
 Earlier = list[tuple[dict[str, float], Verdict]]
 
