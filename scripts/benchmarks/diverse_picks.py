@@ -1,10 +1,10 @@
 """Seconds and peak memory of choosing diverse frames out of 100,000, and how fast frames are described.
 
-Usage: ``OMP_NUM_THREADS=2 python scripts/benchmarks/diverse_picks.py [--frames N] [--atoms N] [--count N]``. Frames are
-perturbed copies of a few cages of C, H and O; they stream through the descriptor a block at a time. SOAP is measured
-on `--soap-frames` of them, all frames are described by their sorted distances; each method chooses by the principal
-components of these, against `--known` labelled frames and weighted by an uncertainty, in a process of its own, whose
-peak memory is told. Aim: less than two minutes and 4 GB each, on two cores.
+Usage: ``OMP_NUM_THREADS=2 python scripts/benchmarks/diverse_picks.py`` (``--help``: sizes and methods). Frames are
+perturbed copies of a few random heaps of C, H and O atoms; they stream through the descriptor a block at a time. SOAP
+is measured on some of them, all frames are described by their sorted distances; each method chooses by the principal
+components of these, against labelled frames and weighted by an uncertainty, in a process of its own, whose peak memory
+is told. Aim: less than two minutes and 4 GB each, on two cores.
 """
 
 from __future__ import annotations
@@ -110,15 +110,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="frames to choose")
     parser.add_argument("--known", type=int, default=1000, help="frames that are labelled")
     parser.add_argument("--soap-frames", type=int, default=2000)
+    parser.add_argument("--methods", nargs="+", choices=MEASURED, default=MEASURED)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         describe(folder, options)
-        # A fresh process for each, since peak memory never falls.
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        # A fresh process for each, since peak memory never falls; one that is spawned would begin with its parent's.
+        with ProcessPoolExecutor(1, mp_context=get_context("forkserver"), max_tasks_per_child=1) as pool:
             seconds, memory, width = pool.submit(reduce, folder).result()
             print(f"principal components: {seconds:.1f} s, {memory:.2f} GB, {width} columns", flush=True)
-            for method in MEASURED:
+            for method in options.methods:
                 seconds, memory, found = pool.submit(choose, method, folder, options.count).result()
                 print(f"{method}: {seconds:.1f} s, {memory:.2f} GB, {found} frames", flush=True)
 
