@@ -98,6 +98,13 @@ def choose(name: str, folder: Path, count: int) -> tuple[float, float, int]:
     return time.perf_counter() - begun, peak_memory(), len(set(chosen))
 
 
+def alone(function: Callable[..., tuple[float, float, int]], *arguments: object) -> tuple[float, float, int]:
+    """Call a function in a process of its own, since peak memory never falls."""
+    # One that is spawned would begin with its parent's peak.
+    with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
 def peak_memory() -> float:
     """Of this process, GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
@@ -115,13 +122,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         describe(folder, options)
-        # A fresh process for each, since peak memory never falls; one that is spawned would begin with its parent's.
-        with ProcessPoolExecutor(1, mp_context=get_context("forkserver"), max_tasks_per_child=1) as pool:
-            seconds, memory, width = pool.submit(reduce, folder).result()
-            print(f"principal components: {seconds:.1f} s, {memory:.2f} GB, {width} columns", flush=True)
-            for method in options.methods:
-                seconds, memory, found = pool.submit(choose, method, folder, options.count).result()
-                print(f"{method}: {seconds:.1f} s, {memory:.2f} GB, {found} frames", flush=True)
+        seconds, memory, width = alone(reduce, folder)
+        print(f"principal components: {seconds:.1f} s, {memory:.2f} GB, {width} columns", flush=True)
+        for method in options.methods:
+            seconds, memory, found = alone(choose, method, folder, options.count)
+            print(f"{method}: {seconds:.1f} s, {memory:.2f} GB, {found} frames", flush=True)
 
 
 if __name__ == "__main__":
