@@ -33,8 +33,8 @@ NOISE_A = 0.1
 VOLUME_A3 = 12.0
 """Of one atom."""
 BLOCK = 5000
-MEASURED = ("wide farthest_points", "farthest_points", "kmeans_plus_plus", "k_means", "k_medoids")
-MEASURED += ("d_optimal", "k_dpp", "cur")
+METHODS = ("farthest_points", "kmeans_plus_plus", "k_means", "k_medoids", "d_optimal", "k_dpp", "cur")
+MEASURED = ("wide farthest_points", *METHODS)
 
 
 def structures(atoms: int, frames: int, random: np.random.Generator) -> Iterator[np.ndarray]:
