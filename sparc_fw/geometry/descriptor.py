@@ -121,32 +121,3 @@ def frame_distances(frame: Atoms) -> np.ndarray:
     """`sorted_distances` of one frame, shape (n_pairs,), Å."""
     found = sorted_distances(frame.numbers, frame.positions[None], frame.cell.array[None], tuple(frame.pbc))
     return np.asarray(found[0])
-
-
-def farthest_points(features: np.ndarray, count: int) -> list[int]:
-    """Choose rows that cover the space: each is the farthest from those chosen before it.
-
-    Starts from the row nearest to the mean; ties go to the lowest index. Distances are Euclidean, memory grows with
-    the number of rows only. Source: T. F. Gonzalez, Theor. Comput. Sci. 38 (1985) 293.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n_rows, n_features)
-    count : int
-        How many to choose; all rows where there are fewer.
-
-    Returns
-    -------
-    list of int
-        In the order of choice, so that the first n are a good choice of n.
-    """
-    if len(features) == 0 or count < 1:
-        return []
-    chosen = [int(np.argmin(np.linalg.norm(features - features.mean(axis=0), axis=1)))]
-    nearest = np.linalg.norm(features - features[chosen[0]], axis=1)
-    while len(chosen) < min(count, len(features)):
-        # A row that was chosen is never the farthest, even among identical rows.
-        nearest[chosen[-1]] = -1.0
-        chosen.append(int(np.argmax(nearest)))
-        nearest = np.minimum(nearest, np.linalg.norm(features - features[chosen[-1]], axis=1))
-    return chosen
