@@ -15,6 +15,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from ase import Atoms
 
+from sparc_fw.measure_names import FORCE_MAX
+
 Reason = Literal["not_converged", "timeout", "crashed", "overlap", "force_cap", "nan", "wrong_state", "bad_input"]
 REASONS: tuple[str, ...] = get_args(Reason)
 FrameClass = Literal["accurate", "candidate", "failed"]
@@ -200,7 +202,7 @@ class Selection:
     sentence: str
     go_on: bool
     """Whether the next iteration is to be appended."""
-    measure: str = "force_max"
+    measure: str = FORCE_MAX
     """What the window's thresholds are for, and the quantiles."""
 
 
