@@ -16,6 +16,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from ase import Atoms
 
+from sparc_fw.measure_names import FORCE_MAX
+
 Reason = Literal["not_converged", "timeout", "crashed", "overlap", "force_cap", "nan", "wrong_state", "bad_input"]
 REASONS: tuple[str, ...] = get_args(Reason)
 FrameClass = Literal["accurate", "candidate", "failed"]
@@ -204,7 +206,7 @@ class Selection:
     sentence: str
     go_on: bool
     """Whether the next iteration is to be appended."""
-    measure: str = "force_max"
+    measure: str = FORCE_MAX
     """What the window's thresholds are for, and the quantiles."""
     observed: list[dict[str, Any]] = field(default_factory=list)
     """What the observables that convergence names were, each an `Observed` with its ``key``."""

@@ -203,6 +203,11 @@ def _scheduled(campaign: Campaign) -> Iterator[tuple[str, ExplorerOptions]]:
 def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
     from sparc_fw.geometry.build import structure_of
 
+    structures = {x.name: structure_of(loaded.campaign, loaded.files, x.name) for x in loaded.campaign.systems}
+    for key, step_options in loaded.campaign.steps().items():
+        step: Any = _backend("step", step_options, settings)
+        with named(key):
+            step.check(structures)
     potential: Any = _backend("potential", loaded.campaign.potential, settings)
     # Their messages begin with the key themselves.
     potential.check()
@@ -215,9 +220,8 @@ def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
         for system in loaded.campaign.systems:
             if options.explores(system.name):
                 with named(f"{key}: system {system.name!r}"):
-                    structure = structure_of(loaded.campaign, loaded.files, system.name)
-                    explorer.check(structure)
-                    explorer.check_geometries(structure, loaded.files)
+                    explorer.check(structures[system.name])
+                    explorer.check_geometries(structures[system.name], loaded.files)
 
 
 def bias_texts(loaded: LoadedCampaign, settings: Settings) -> dict[str, str]:

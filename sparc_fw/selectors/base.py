@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, TypeVar
 
 from ase import Atoms
 
 from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import FrameVerdict
+from sparc_fw.measure_names import FORCE_MAX, in_unit
 from sparc_fw.seeds import derive_seed
-from sparc_fw.selectors.pool import FORCE_MAX, Pool
+from sparc_fw.selectors.pool import Pool
 from sparc_fw.selectors.shares import Share
-
-Measure = Literal["force_max"]
-"""Ways to put what the committee says of a frame into one number."""
-UNITS: dict[str, str] = {FORCE_MAX: "eV/Å"}
 
 
 class StepOptions(Options):
@@ -84,13 +81,16 @@ class Choice:
     measure: str = FORCE_MAX
 
     @property
-    def unit(self) -> str:
-        """Unit of the thresholds."""
-        return UNITS[self.measure]
+    def thresholds(self) -> tuple[str, str]:
+        """The window's lower and upper end with their unit."""
+        return in_unit(f"{self.window[0]:g}", self.measure), in_unit(f"{self.window[1]:g}", self.measure)
 
 
 class Step(Backend[StepOptionsType]):
     """One step of a selection: takes frames out, each with a reason, or says what they are worth."""
+
+    def check(self, structures: Mapping[str, Atoms]) -> None:
+        """Raise `InputError` where the step cannot work with the start structures, by the name of their system."""
 
     @abstractmethod
     def apply(self, pool: Pool, context: Context) -> None:

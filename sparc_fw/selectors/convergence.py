@@ -139,8 +139,8 @@ def _exploded(
             break
         row += 1
     sentence = (
-        f"{_percent(fractions['failed'])} of {len(choice.frames):,} frames failed, above {choice.window[1]:g} "
-        f"{choice.unit} or broken (limit {_percent(convergence.max_failed_fraction)}), {_survival(progress)}"
+        f"{_percent(fractions['failed'])} of {len(choice.frames):,} frames failed, above {choice.thresholds[1]} or "
+        f"broken (limit {_percent(convergence.max_failed_fraction)}), {_survival(progress)}"
     )
     if spent:
         return "exploded", f"{sentence}; stopped: {spent}", False
@@ -200,7 +200,7 @@ def _spent(progress: Progress, budget: Budget) -> str:
 
 def _numbers(choice: Choice, fractions: dict[str, float], progress: Progress, convergence: Convergence) -> str:
     return (
-        f"{_percent(_unsure(fractions))} of {len(choice.frames):,} frames above {choice.window[0]:g} {choice.unit} "
+        f"{_percent(_unsure(fractions))} of {len(choice.frames):,} frames above {choice.thresholds[0]} "
         f"(limit {_percent(convergence.max_unsure_fraction)}), {_survival(progress)}"
     )
 

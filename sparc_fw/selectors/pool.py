@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import numpy as np
 from ase import Atoms
 
 from sparc_fw.documents import PICK, FrameVerdict
-from sparc_fw.trajectories import Exploration, Trajectory
-
-FORCE_MAX: Final = "force_max"
-"""Measure that every exploration has: the force deviation, eV/Å."""
+from sparc_fw.measure_names import FORCE_MAX
+from sparc_fw.trajectories import Exploration, Trajectory, Uncertainty
 
 
 class Pool:
@@ -27,6 +24,8 @@ class Pool:
     ----------
     trajectories : list of Trajectory
         Whose frames the rows are, one after the other.
+    uncertainty : list of Uncertainty or None
+        What the committee says of the frames of each trajectory; None where it was not kept.
     first : ndarray of int, shape (n_trajectories,)
         Row of each trajectory's first frame.
     replica, index : ndarray of int, shape (n_frames,)
@@ -40,7 +39,7 @@ class Pool:
     systems : list of str
         Names, in the order in which they come.
     measures : dict of str to ndarray of shape (n_frames,)
-        What the committee says of a frame, by name.
+        What the committee says of a frame in one number, by name.
     frame_class : ndarray of str, shape (n_frames,)
         ``accurate``, ``candidate`` or ``failed``; empty while no step has told.
     score : ndarray of shape (n_frames,)
@@ -48,14 +47,19 @@ class Pool:
     fate : ndarray of object, shape (n_frames,)
         Why a frame is out; empty while it is in. `drop` writes it.
     window : tuple of float
-        Thresholds between which a frame is a candidate; set, with `measure`, by the step that tells the classes.
+        Thresholds between which a frame is a candidate; set by the step that tells the classes, as are the next two.
     measure : str
-        Which of `measures` the thresholds are for.
+        Name of what the frames were judged by.
+    judged : ndarray of shape (n_frames,)
+        Its values.
     """
 
     def __init__(self, explorations: Sequence[Exploration]) -> None:
         ordered = sorted(explorations, key=lambda exploration: exploration.replica)
         self.trajectories: list[Trajectory] = [part for each in ordered for part in each.trajectories]
+        self.uncertainty: list[Uncertainty | None] = []
+        for each in ordered:
+            self.uncertainty += each.uncertainty or [None] * len(each.trajectories)
         lengths = np.array([len(part) for part in self.trajectories], dtype=int)
         self.first = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(int)[: len(lengths)]
         replicas = np.array([[each.replica, len(each)] for each in ordered], dtype=int).reshape(-1, 2)
@@ -72,7 +76,8 @@ class Pool:
         self.score = np.zeros(len(self))
         self.fate = np.full(len(self), "", dtype=object)
         self.window = (np.nan, np.nan)
-        self.measure = FORCE_MAX
+        self.measure: str = FORCE_MAX
+        self.judged = deviation
 
     def __len__(self) -> int:
         return len(self.run)
@@ -119,5 +124,5 @@ class Pool:
     def verdicts(self) -> list[FrameVerdict]:
         """Every frame with what the measure says of it, its class, and what became of it; what is in is picked."""
         fates = np.where(self.fate == "", PICK, self.fate)
-        columns = (self.replica, self.index, self.measures[self.measure], self.frame_class, fates)
+        columns = (self.replica, self.index, self.judged, self.frame_class, fates)
         return [FrameVerdict(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]

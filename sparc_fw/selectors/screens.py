@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from sparc_fw.geometry.overlap import FRACTION, overlapping
+from sparc_fw.measure_names import FORCE_MAX
 from sparc_fw.selectors.base import Context, Step, StepOptions, StepOptionsType
-from sparc_fw.selectors.pool import FORCE_MAX, Pool
+from sparc_fw.selectors.pool import Pool
 from sparc_fw.trajectories import Trajectory
 
 BROKEN = "nan"

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
+from ase import Atoms
 from pydantic import Field, model_validator
 
+from sparc_fw.measure_names import FORCE_MAX, in_unit
 from sparc_fw.section import Positive
-from sparc_fw.selectors.base import UNITS, Context, Measure, Step, StepOptions
-from sparc_fw.selectors.pool import FORCE_MAX, Pool
+from sparc_fw.selectors.base import Context, Step
+from sparc_fw.selectors.measures import MeasureOptions, check_atoms, measured
+from sparc_fw.selectors.pool import Pool
 
 
-class WindowOptions(StepOptions):
+class WindowOptions(MeasureOptions):
     """Options of the step ``window``."""
 
     classifies: ClassVar[bool] = True
 
     kind: Literal["window"] = "window"
-    measure: Measure = FORCE_MAX
-    """What frames are judged by: `force_max`, the largest deviation of the force on an atom, eV/Å."""
     f_lo: Positive = 0.15
-    """Frames with less are accurate, in the unit of the measure."""
+    """Frames with less are accurate, in the unit of the measure (eV/Å for forces)."""
     f_hi: Positive = 1.0
-    """Frames with more have failed, in the unit of the measure."""
+    """Frames with more have failed, in the unit of the measure (eV/Å for forces)."""
     lost_after_fs: float = Field(50.0, ge=0)
     """When frames of a replica have failed for so long, it is lost: what comes later is never picked, fs."""
     keep: Literal["candidates", "all"] = "candidates"
@@ -33,8 +35,10 @@ class WindowOptions(StepOptions):
     @model_validator(mode="after")
     def _window(self) -> WindowOptions:
         if self.f_lo >= self.f_hi:
-            unit = UNITS[self.measure]
-            raise ValueError(f"f_lo, f_hi: found {self.f_lo:g} and {self.f_hi:g} {unit}, expected f_lo < f_hi")
+            found = in_unit(f"{self.f_lo:g} and {self.f_hi:g}", self.measure)
+            raise ValueError(f"f_lo, f_hi: found {found}, expected f_lo < f_hi")
+        if self.measure != FORCE_MAX and not {"f_lo", "f_hi"} <= self.model_fields_set:
+            raise ValueError(f"f_lo, f_hi: their defaults are for {FORCE_MAX}, expected both beside {self.measure}")
         return self
 
 
@@ -47,9 +51,14 @@ class Window(Step[WindowOptions]):
 
     Options: ClassVar[type[WindowOptions]] = WindowOptions
 
+    def check(self, structures: Mapping[str, Atoms]) -> None:
+        """Raise `InputError` where no system has the atoms that are looked at."""
+        check_atoms(self.options, structures)
+
     def apply(self, pool: Pool, context: Context) -> None:
         """Tell the class of every frame, and drop what is none of those to be kept."""
-        options, value = self.options, pool.measures[self.options.measure]
+        options = self.options
+        value = pool.judged = measured(pool, options)
         pool.window, pool.measure = (options.f_lo, options.f_hi), options.measure
         failed = (pool.frame_class == "failed") | ~(value <= options.f_hi)
         accurate = ~failed & (value < options.f_lo)

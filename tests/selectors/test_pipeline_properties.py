@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from explored import choose, exploration
+from explored import Steps, choose, exploration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +26,7 @@ OTHERS: list[dict[str, Any]] = [
     {"kind": "budget", "cap": 7},
     {"kind": "budget", "cap": 9, "per_replica": 3, "per_system": 5},
 ]
+SPREAD: Steps = [{"kind": "overlap"}, {"kind": "window"}, {"kind": "difference", "min_difference_A": DIFFERENCE}]
 REASONS = {
     *("pick", "nan", "overlap", "accurate", "failed", "after_failure"),
     *("too_close_in_time", "too_similar", "over_cap", "over_share"),
@@ -133,19 +134,17 @@ def test_picks_keep_apart(explorations: Any, steps: Any, limit: int, shares: Any
 @settings(max_examples=60, deadline=None)
 @given(runs(), st.integers(0, 5))
 def test_nothing_that_is_labelled_is_labelled_again(explorations: Any, cap: int) -> None:
-    steps = [{"kind": "overlap"}, {"kind": "window"}, {"kind": "difference", "min_difference_A": DIFFERENCE}]
-    first = choose(explorations, steps, limit=cap)
+    first = choose(explorations, SPREAD, limit=cap)
     by_replica = {each.replica: each for each in explorations}
     labelled = [by_replica[replica].frame(index) for replica, index in first.picks]
-    second = choose(explorations, steps, labelled=labelled)
+    second = choose(explorations, SPREAD, labelled=labelled)
     assert set(first.picks).isdisjoint(second.picks)
     # What one selection takes at once, two of them take after each other.
-    assert first.picks + second.picks == choose(explorations, steps).picks
+    assert first.picks + second.picks == choose(explorations, SPREAD).picks
 
 
 @settings(max_examples=60, deadline=None)
 @given(runs())
 def test_a_frame_added_twice_is_picked_once(explorations: Any) -> None:
-    steps = [{"kind": "overlap"}, {"kind": "window"}, {"kind": "difference", "min_difference_A": DIFFERENCE}]
     copies = [replace(each, replica=each.replica + 10) for each in explorations]
-    assert choose([*copies, *explorations], steps).picks == choose(explorations, steps).picks
+    assert choose([*copies, *explorations], SPREAD).picks == choose(explorations, SPREAD).picks
