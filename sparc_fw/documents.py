@@ -178,8 +178,9 @@ class FrameVerdict:
         What the selection judged it by: the force deviation, eV/Å, or another measure of the committee's disagreement.
     fate : str
         ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``after_failure``,
-        ``too_close_in_time``, ``too_similar``, ``over_cap``, ``over_share`` (its system's share of the label budget was
-        given away, and it would have been picked otherwise), or what a step of a third party calls it.
+        ``too_close_in_time``, ``too_similar``, ``less_diverse``, ``not_compared``, ``over_cap``, ``over_share`` (its
+        system's share of the label budget was given away, and it would have been picked otherwise), or what a step of a
+        third party calls it.
     """
 
     replica: int

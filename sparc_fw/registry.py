@@ -48,6 +48,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "uniform": "sparc_fw.selectors.baselines:Uniform",
         "spacing": "sparc_fw.selectors.spacing:Spacing",
         "difference": "sparc_fw.selectors.difference:Difference",
+        "diversity": "sparc_fw.selectors.diverse:Diversity",
         "budget": "sparc_fw.selectors.budget:Budget",
     },
 }

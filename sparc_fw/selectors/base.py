@@ -48,6 +48,8 @@ class Context:
         What the systems may have of the picks; empty where they compete for all of them.
     iteration : int
         Counted from 0.
+    room : int
+        Most picks that the steps of the list and the budget allow; the pipeline knows.
     """
 
     labelled: Sequence[Atoms]
@@ -55,6 +57,7 @@ class Context:
     seed: int
     shares: Sequence[Share] = ()
     iteration: int = 0
+    room: int = 0
 
     def at(self, place: int, kind: str) -> Context:
         """The context of the step at a place of the list."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
     """
     pool = Pool(explorations)
     drop_broken(pool)
+    caps = [cap for step in steps if (cap := step.options.most_picks) is not None]
+    context = replace(context, room=min([context.limit, *caps]))
     place = 0
     while place < len(steps):
         count = max(1, _rules_from(steps, place))

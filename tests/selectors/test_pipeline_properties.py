@@ -23,13 +23,14 @@ OTHERS: list[dict[str, Any]] = [
     {"kind": "uniform"},
     {"kind": "spacing", "spacing_fs": SPACING},
     {"kind": "difference", "min_difference_A": DIFFERENCE},
+    {"kind": "diversity", "count": 8, "candidates": 30},
     {"kind": "budget", "cap": 7},
     {"kind": "budget", "cap": 9, "per_replica": 3, "per_system": 5},
 ]
 SPREAD: Steps = [{"kind": "overlap"}, {"kind": "window"}, {"kind": "difference", "min_difference_A": DIFFERENCE}]
 REASONS = {
     *("pick", "nan", "overlap", "accurate", "failed", "after_failure"),
-    *("too_close_in_time", "too_similar", "over_cap", "over_share"),
+    *("too_close_in_time", "too_similar", "over_cap", "over_share", "less_diverse", "not_compared"),
 }
 
 
