@@ -179,8 +179,8 @@ class FrameVerdict:
     fate : str
         ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``after_failure``,
         ``too_close_in_time``, ``too_similar``, ``less_diverse``, ``not_compared``, ``over_cap``, ``over_share`` (its
-        system's share of the label budget was given away, and it would have been picked otherwise), or what a step of a
-        third party calls it.
+        system's share of the label budget was given away, and it would have been picked otherwise), ``not_at_crossing``
+        (of an exploded iteration), or what a step of a third party calls it.
     """
 
     replica: int
@@ -207,6 +207,8 @@ class Selection:
     sentence: str
     go_on: bool
     """Whether the next iteration is to be appended."""
+    time_factor: float = 1.0
+    """Fraction of their planned time that the runs of the next iteration last; below 1 after an explosion."""
     measure: str = FORCE_MAX
     """What the window's thresholds are for, and the quantiles."""
     observed: list[dict[str, Any]] = field(default_factory=list)

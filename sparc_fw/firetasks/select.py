@@ -66,6 +66,8 @@ class SelectTask(CampaignTask):
             seed=derive_seed(self.campaign.seed, self.iteration, "select"),
             shares=shares_left(self.store, self.campaign, self.iteration),
             iteration=self.iteration,
+            most_failed=self.campaign.convergence.max_failed_fraction,
+            before_failure=self.campaign.convergence.frames_before_failure,
         )
         choice = select(explorations, self.steps, context)
         reports = [r for r in self.store.report_records(self.campaign_id) if r.iteration <= self.iteration]
@@ -131,6 +133,7 @@ class SelectTask(CampaignTask):
             verdict=outcome.verdict,
             sentence=outcome.sentence,
             go_on=outcome.go_on,
+            time_factor=outcome.time_factor,
         )
 
 

@@ -299,6 +299,29 @@ def test_a_run_that_dies_early_is_not_converged(store: Store, launchpad: LaunchP
     assert "50 % of the time was survived" in status["sentence"]
 
 
+def test_an_exploded_iteration_labels_where_runs_fail_and_shortens_the_next(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    select = [{"kind": "overlap"}, {"kind": "window", "f_lo": 0.001, "f_hi": 0.02}, {"kind": "difference"}]
+    convergence = {"max_exploded": 3}
+    campaign = load(select=select, convergence=convergence, labeling={"suspects": None}, test=None)
+    submit(store, launchpad, campaign)
+    work()
+    rows = campaign_status(store, launchpad, "trimer")["iterations"]
+    assert [row["verdict"] for row in rows] == ["exploded"] * 3
+    explored = [store.exploration("trimer", iteration, 0) for iteration in range(3)]
+    assert [(each.planned_ps, len(each)) for each in explored if each] == [(1.0, 200), (0.5, 100), (0.25, 50)]
+    # The first frames fail already: of each of two replicas the first one is labelled that no label is like.
+    for row, selection in zip(rows, (store.selection("trimer", iteration) for iteration in range(3)), strict=True):
+        assert selection is not None
+        picked = [(frame.replica, frame.frame_class) for frame in selection.frames if frame.fate == "pick"]
+        assert picked == [(0, "failed"), (1, "failed")]
+        assert "the first failure came after 0.005 ps (replica 0)" in row["sentence"]
+    assert [row["labels"] for row in rows] == [20, 22, 24]
+    assert rows[0]["sentence"].endswith("going on with 2 picks, and with runs of 50 % of the planned time")
+    assert "stopped after 3 exploded iteration(s) in a row: explore shorter or colder" in rows[2]["sentence"]
+
+
 def test_phases_with_other_atoms_are_explored_judged_and_labelled(
     store: Store, launchpad: LaunchPad, load: Loader, work: Work, tmp_path: Path
 ) -> None:
