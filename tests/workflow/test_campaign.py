@@ -22,7 +22,7 @@ from sparc_fw.loading import LoadedCampaign
 from sparc_fw.potentials.deepmd import DeepMDPotential
 from sparc_fw.repair import repair
 from sparc_fw.seeds import derive_seed
-from sparc_fw.status import campaign_rows, campaign_state, campaign_status
+from sparc_fw.status import campaign_rows, campaign_state, campaign_status, picks_cell
 from sparc_fw.store import Store
 from sparc_fw.submission import cancel, pause, resume, submit
 from sparc_fw.testing import morse
@@ -297,6 +297,27 @@ def test_a_run_that_dies_early_is_not_converged(store: Store, launchpad: LaunchP
     assert status["iterations"][0]["fractions"]["accurate"] == 1.0
     assert status["verdict"] == "stalled"
     assert "50 % of the time was survived" in status["sentence"]
+
+
+@pytest.mark.parametrize("kind", ["noisy_copies", "normal_modes"])
+def test_picks_are_labelled_with_copies_within_the_budget(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work, kind: str
+) -> None:
+    augment = {"kind": kind, "copies": 3}
+    submit(store, launchpad, load(augment=augment, test=None, budget={"labels": 55, "iterations": 2}))
+    work()
+    first, second = campaign_status(store, launchpad, "trimer")["iterations"]
+    # Of 35 labels 10 are for picks; 25 copies are as many as the budget allows of 30.
+    assert (first["picks"], first["copies"], first["copies_dropped"]) == (10, 25, {"over_budget": 5})
+    assert first["sentence"].endswith("; 25 copies of the picks beside them (left out: over_budget 5)")
+    assert second["labels"] + second["labels_failed"] == second["labels_paid"] == 55
+    assert sum(first["fates"].values()) == 400
+    frameset = store.frameset("trimer", 1, "train")
+    assert frameset is not None
+    frames = store.frames(frameset)
+    assert [frame.info["origin"] for frame in frames] == ["pick"] * 10 + ["augmented"] * 25
+    assert (second["picks"], second["copies"]) == (0, 0)
+    assert picks_cell(first) == "10 + 25"
 
 
 def test_an_exploded_iteration_labels_where_runs_fail_and_shortens_the_next(
