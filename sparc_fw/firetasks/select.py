@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -46,7 +47,7 @@ class SelectTask(CampaignTask):
         if selection is None:
             selection = self.store.save_selection(self._select())
             self.save_stage("select", 0)
-        stored = {"verdict": selection.verdict, "sentence": selection.sentence}
+        stored: dict[str, Any] = {"verdict": selection.verdict, "sentence": selection.sentence}
         stored |= {"picks": len(selection.picks), "copies": len(selection.copies)}
         if not (selection.go_on and self.may_append()):
             return FWAction(stored_data=stored)
