@@ -19,12 +19,13 @@ from typer.testing import CliRunner
 from sparc_fw.cli import app
 from sparc_fw.cli.labels import why as last_words
 from sparc_fw.dataset import dataset
-from sparc_fw.documents import FROM_FILE, Label, frame_hash
+from sparc_fw.documents import FROM_FILE, Label
 from sparc_fw.formats.ase_files import labelled_atoms, write_extxyz
 from sparc_fw.formats.reading import read_labels
 from sparc_fw.label_import import ImportOutcome, import_labels
 from sparc_fw.label_table import Filter, duplicates, label_rows
 from sparc_fw.loading import LoadedCampaign
+from sparc_fw.same_frames import frame_hash
 from sparc_fw.settings import Settings
 from sparc_fw.store import Store
 from sparc_fw.submission import submit
