@@ -64,8 +64,9 @@ class Labeler(Backend[LabelerOptionsType]):
     rechecks: ClassVar[list[dict[str, Any]]] = []
     """Options to change, one set after the other, to find out whether a number was that of a wrong electronic state:
     another guess first, stricter settings after; the same numbers must come out where it was not. Labelers that know
-    nothing of how their numbers come about (``ase``, ``command``), or whose numbers are no solutions of equations
-    (``potential``), have none, and nobody suspects their labels: the same calculation would only be paid twice."""
+    nothing of how their numbers come about (``ase``, ``command``) have none; their suspects stay ``unchecked``."""
+    suspected: ClassVar[bool] = True
+    """Whether a number can be that of a wrong state: not where it solves no equations (``potential``)."""
 
     directory: Path | None = None
     """Where calculations may leave files while the labeler is open."""

@@ -55,6 +55,7 @@ class PotentialLabeler(InProcessLabeler[PotentialLabelerOptions]):
 
     Options: ClassVar[type[PotentialLabelerOptions]] = PotentialLabelerOptions
     code: ClassVar[str] = "potential"
+    suspected: ClassVar[bool] = False
 
     def missing(self) -> list[str]:
         """Say so where the calculator's package, or the model's framework, is not on this machine."""
