@@ -132,6 +132,12 @@ class Convergence(Section):
     """More failed frames than this and the iteration has exploded."""
     max_exploded: int = Field(2, ge=1)
     """So many exploded iterations in a row end the campaign."""
+    stall_patience: int = Field(3, ge=1)
+    """After so many iterations without gain, in the error on fixed labels or in the unsure fraction, it has stalled."""
+    min_gain: Fraction = 0.05
+    """By what fraction one of the two must fall to count as a gain."""
+    max_forgetting: float = Field(0.5, gt=0)
+    """Growth of the force error on labels held out earlier, relative to what it was, that the verdict names."""
 
 
 class Budget(Section):

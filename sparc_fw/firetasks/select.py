@@ -14,6 +14,7 @@ from sparc_fw.firetasks.budget import labels_spent, shares_left
 from sparc_fw.seeds import derive_seed
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
+from sparc_fw.selectors.forgetting import memories
 from sparc_fw.trajectories import Exploration
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -67,6 +68,7 @@ class SelectTask(CampaignTask):
         survived = sum(exploration.survived_ps for exploration in explorations)
         record = self.store.campaign_record(self.campaign_id)
         earlier = [r for r in self.store.selection_records(self.campaign_id) if r["iteration"] < self.iteration]
+        reports = [r for r in self.store.report_records(self.campaign_id) if r.iteration <= self.iteration]
         return conclude(
             choice,
             Progress(
@@ -76,6 +78,7 @@ class SelectTask(CampaignTask):
                 planned_ps=planned,
                 survived_ps=survived,
                 earlier=[(r["fractions"], r["verdict"]) for r in earlier],
+                memories=memories(reports),
             ),
             self.campaign.convergence,
             self.campaign.budget,

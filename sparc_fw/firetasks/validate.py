@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from fireworks import FWAction
 
 from sparc_fw.dataset import dataset, reference_labels
-from sparc_fw.documents import Label, Report
+from sparc_fw.documents import Errors, Label, Report
 from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.potentials.base import Evaluator
@@ -31,12 +31,11 @@ class ValidateTask(CampaignTask):
         from sparc_fw.workflow import append_checks
 
         data = dataset(self.store, self.campaign, self.iteration)
-        validation = data.validation
         test = reference_labels(self.store, self.campaign_id, "test")
         scan = reference_labels(self.store, self.campaign_id, "scan")
         committee = self.store.committee(self.campaign_id, self.iteration)
         evaluators = [self.potential.load(self._model_file(model)) for model in committee]
-        members = [_measure(evaluator, validation, test, scan) for evaluator in evaluators]
+        members = [_measure(evaluator, data.held_out, test, scan) for evaluator in evaluators]
         report = Report(
             campaign_id=self.campaign_id,
             iteration=self.iteration,
@@ -79,9 +78,13 @@ class ValidateTask(CampaignTask):
         return self.store.files.path(model["file"], model["suffix"])
 
 
-def _measure(evaluator: Evaluator, validation: Sequence[Label], test: list[Label], scan: list[Label]) -> dict[str, Any]:
+def _measure(
+    evaluator: Evaluator, held_out: Mapping[int, Sequence[Label]], test: list[Label], scan: list[Label]
+) -> dict[str, Any]:
+    found = {str(iteration): errors(evaluator, labels) for iteration, labels in held_out.items() if labels}
     row: dict[str, Any] = {
-        "validation": asdict(errors(evaluator, validation)) if validation else None,
+        "validation": asdict(Errors.pooled(list(found.values()))) if found else None,
+        "held_out": {iteration: asdict(each) for iteration, each in found.items()},
         "test": asdict(errors(evaluator, test)) if test else None,
         "scan": None,
         "scan_rmse": None,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sparc_fw.campaign import Budget, Convergence
 from sparc_fw.documents import Verdict
 from sparc_fw.selectors.base import Choice
+from sparc_fw.selectors.forgetting import Memory, forgotten, stalled
 
 CLASSES = ("accurate", "candidate", "failed")
 
@@ -29,6 +30,8 @@ class Progress:
         Exploration time of this iteration, over all replicas that run in time.
     earlier : sequence of (fractions, verdict)
         What the iterations before this one concluded, in order.
+    memories : sequence of Memory
+        What the committees so far know of labels that never change.
     """
 
     iteration: int
@@ -37,6 +40,7 @@ class Progress:
     planned_ps: float
     survived_ps: float
     earlier: Sequence[tuple[dict[str, float], Verdict]]
+    memories: Sequence[Memory] = ()
 
     @property
     def survived(self) -> float:
@@ -71,8 +75,8 @@ def conclude(choice: Choice, progress: Progress, convergence: Convergence, budge
     In this order: nothing explored is ``stalled``; too many failed frames is ``exploded``, never converged; few unsure
     frames for `patience` iterations, on enough frames of runs that survived, is ``converged``; a spent budget, or
     spent shares of all systems with frames to label, is ``exhausted``; nothing to label in an iteration with flaws is
-    ``stalled``. Where only patience is missing, the
-    campaign goes on, if need be without picks.
+    ``stalled``, and so are several iterations that gained nothing. Where only patience is missing, the campaign goes
+    on, if need be without picks. What was forgotten is named whatever the verdict is.
     """
     classes: Counter[str] = Counter(frame.frame_class for frame in choice.frames)
     total = len(choice.frames)
@@ -81,7 +85,8 @@ def conclude(choice: Choice, progress: Progress, convergence: Convergence, budge
     fates = Counter(frame.fate for frame in choice.frames)
     counts = {"frames": total, **{fate: fates[fate] for fate in sorted(fates)}}
     verdict, sentence, go_on = _judge(choice, fractions, progress, convergence, budget)
-    return Outcome(fractions, counts, verdict, f"{verdict}: {sentence}", go_on)
+    lost = forgotten(progress.memories, convergence.max_forgetting)
+    return Outcome(fractions, counts, verdict, "; ".join(filter(None, [f"{verdict}: {sentence}", lost])), go_on)
 
 
 def _judge(
@@ -107,6 +112,10 @@ def _judge(
         return "exhausted", f"{told}; not converged: {missing}; {numbers}", False
     if not choice.picks and flaws:
         return "stalled", f"nothing could be picked ({_fates(choice)}), though {missing}; {numbers}", False
+    unsure = [_unsure(before) for before, _ in progress.earlier] + [_unsure(fractions)]
+    flat = stalled(progress.memories, unsure, convergence.stall_patience, convergence.min_gain) if flaws else ""
+    if flat:
+        return "stalled", f"{flat}; {missing}; {numbers}", False
     return "continue", f"{len(choice.picks)} frames picked; {missing}; {numbers}", True
 
 
