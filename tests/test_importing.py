@@ -313,7 +313,7 @@ def test_molecules_in_boxes_are_taken_as_molecules_where_the_system_is_one(
     report = next(iter(outcome.files.values()))
     assert (report.taken, report.unboxed, dict(report.refused)) == (2, 2, {"periodic": 1})
     told = report.examples["periodic"]
-    assert "expected a molecule, as the structure of h3 is: it is 5.37 Å from its nearest image" in told
+    assert "expected a molecule, as the structure of h3 is: in its box it is 5.37 Å from its nearest image" in told
     for found, label in zip(outcome.taken, (labels[0], labels[2]), strict=True):
         assert not found.frame.pbc.any()
         assert found.stress is None
