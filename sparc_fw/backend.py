@@ -36,7 +36,7 @@ OptionsType = TypeVar("OptionsType", bound=Options)
 
 
 class Backend(ABC, Generic[OptionsType]):
-    """One way to label, train, explore or select.
+    """One way to label, train or explore, or one step of a selection.
 
     Parameters
     ----------

@@ -16,10 +16,11 @@ from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.potentials.base import PotentialOptions
 from sparc_fw.registry import ByKind, OneOrMore
 from sparc_fw.section import Section
-from sparc_fw.selectors.base import SelectorOptions
+from sparc_fw.selectors.base import StepOptions
+from sparc_fw.selectors.defaults import default_steps
+from sparc_fw.selectors.goals import Convergence, EnergyDifference, Fraction
 from sparc_fw.selectors.shares import divided
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 ROUNDING = 1e-9
 """By so much fractions may differ from 1 because of how computers add."""
 SHARES_TOLERANCE = 0.01
@@ -117,29 +118,6 @@ class Validation(Section):
     """Fraction of each iteration's labels that is held out; once held out, always held out."""
 
 
-class Convergence(Section):
-    """When an iteration concludes that it is enough, or that it got out of hand."""
-
-    max_unsure_fraction: Fraction = 0.05
-    """Candidate and failed frames together must stay below this fraction of the explored frames."""
-    patience: int = Field(1, ge=1)
-    """For so many iterations in a row."""
-    min_frames: int = Field(100, ge=1)
-    """Least number of explored frames on which convergence can be stated."""
-    min_survived_fraction: Fraction = 0.9
-    """Least fraction of the planned exploration time that the runs must have survived to call it converged."""
-    max_failed_fraction: Fraction = 0.5
-    """More failed frames than this and the iteration has exploded."""
-    max_exploded: int = Field(2, ge=1)
-    """So many exploded iterations in a row end the campaign."""
-    stall_patience: int = Field(3, ge=1)
-    """After so many iterations without gain, in the error on fixed labels or in the unsure fraction, it has stalled."""
-    min_gain: Fraction = 0.05
-    """By what fraction one of the two must fall to count as a gain."""
-    max_forgetting: float = Field(0.5, gt=0)
-    """Growth of the force error on labels held out earlier, relative to what it was, that the verdict names."""
-
-
 class Budget(Section):
     """What the campaign may spend."""
 
@@ -174,8 +152,8 @@ class Campaign(Section):
     """Number of members."""
     explorer: Annotated[list[Annotated[ExplorerOptions, ByKind("explorer")]], Field(min_length=1), OneOrMore()]
     """How the committee looks for what it does not know: one explorer, or a list of them side by side."""
-    selector: Annotated[SelectorOptions, ByKind("selector")]
-    """Which explored frames are labelled."""
+    select: Annotated[list[Annotated[StepOptions, ByKind("step")]], Field(min_length=1)] = default_steps()
+    """Which explored frames are labelled: steps that the frames go through one after the other."""
     validation: Validation = Validation()
     """Labels held out."""
     convergence: Convergence = Convergence()
@@ -200,6 +178,30 @@ class Campaign(Section):
         for key, source in self.sources_by_key().items():
             if source.system is not None and source.system not in names:
                 raise ValueError(f"{key}.system: found {source.system!r}, expected one of {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_goals(self) -> Campaign:
+        names = [system.name for system in self.systems]
+        titles = [explorer.title for explorer in self.explorer]
+        for key in ("reach", "observables"):
+            for index, goal in enumerate(getattr(self.convergence, key)):
+                for word, known in (("system", names), ("explorer", titles)):
+                    found = getattr(goal, word, None)
+                    if found is not None and found not in known:
+                        raise ValueError(
+                            f"convergence.{key}[{index}].{word}: found {found!r}, expected one of {', '.join(known)}"
+                        )
+        return self
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> Campaign:
+        found = [f"select[{place}] ({step.kind})" for place, step in enumerate(self.select) if step.classifies]
+        if len(found) != 1:
+            raise ValueError(
+                f"select: found {', '.join(found) or 'no step of kind window'}, expected exactly one step that says "
+                "which frames are known, worth a label, or failed: verdicts count those"
+            )
         return self
 
     @model_validator(mode="after")
@@ -257,6 +259,11 @@ class Campaign(Section):
         learned = {ON_THE_FLY} if any(options.most_labels for options in self.explorer) else set()
         return {source.kind for source in self.start} | {PICK, IMPORT} | learned
 
+    def most_picks(self) -> int:
+        """Most picks of an iteration that its steps and the budget allow."""
+        caps = [step.most_picks for step in self.select]
+        return min([cap for cap in caps if cap is not None] + [self.budget.labels])
+
     def driven_system(self) -> System | None:
         """The first system whose start dynamics the labeler drives: beginning needs what a label of it needs."""
         driven = (source for source in self.sources() if isinstance(source, DynamicsSource) and source.driver is None)
@@ -267,6 +274,10 @@ class Campaign(Section):
         if len(self.explorer) == 1:
             return {"explorer": self.explorer[0]}
         return {f"explorer[{index}]": options for index, options in enumerate(self.explorer)}
+
+    def steps(self) -> dict[str, StepOptions]:
+        """The steps of the selection by their key in the file."""
+        return {f"select[{place}]": options for place, options in enumerate(self.select)}
 
     def runs(self) -> Iterator[tuple[int, str, int]]:
         """Every run of an iteration, in order: its explorer's place, its system, and its number among those of both."""
@@ -290,6 +301,9 @@ class Campaign(Section):
                 named.append((source.path, f"{key}.path"))
         for key, options in self.explorers().items():
             named += [(path, key) for path in options.paths]
+        for index, observable in enumerate(self.convergence.observables):
+            if isinstance(observable, EnergyDifference):
+                named += [(path, f"convergence.observables[{index}].of") for path in observable.of]
         keys: dict[str, str] = {}
         for path, key in named:
             keys.setdefault(path, key)

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from ase import Atoms
 
+from sparc_fw.measure_names import FORCE_MAX
 from sparc_fw.same_frames import canonical_order, frame_hash, same_atoms
 
 Reason = Literal["not_converged", "timeout", "crashed", "overlap", "force_cap", "nan", "wrong_state", "bad_input"]
@@ -164,10 +165,12 @@ class FrameVerdict:
 
     Attributes
     ----------
+    deviation : float
+        What the selection judged it by: the force deviation, eV/Å, or another measure of the committee's disagreement.
     fate : str
         ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``after_failure``,
         ``too_close_in_time``, ``too_similar``, ``over_cap``, ``over_share`` (its system's share of the label budget was
-        given away, and it would have been picked otherwise).
+        given away, and it would have been picked otherwise), or what a step of a third party calls it.
     """
 
     replica: int
@@ -188,12 +191,16 @@ class Selection:
     fractions: dict[str, float]
     counts: dict[str, int]
     quantiles: dict[str, float]
-    """Quantiles of the force deviation over all finite frames, eV/Å, keyed ``"0.05"`` … ``"1.0"``."""
+    """Quantiles of the measure over all finite frames, keyed ``"0.05"`` … ``"1.0"``."""
     window: tuple[float, float]
     verdict: Verdict
     sentence: str
     go_on: bool
     """Whether the next iteration is to be appended."""
+    measure: str = FORCE_MAX
+    """What the window's thresholds are for, and the quantiles."""
+    observed: list[dict[str, Any]] = field(default_factory=list)
+    """What the observables that convergence names were, each an `Observed` with its ``key``."""
 
 
 @dataclass
@@ -238,7 +245,7 @@ class Report:
     members : list of dict
         Per member: ``validation``, ``test`` (`Errors` as dict or None), ``held_out`` (`Errors` as dict, by the
         iteration that the held-out labels came from, as text), ``scan_rmse`` (eV or None), ``scan`` (energies along the
-        scan, eV, or None).
+        scan, eV, or None), ``differences`` (energies between the end states that convergence names, eV, by its place).
     best : int
         Member with the least validation force error.
     left_out : int

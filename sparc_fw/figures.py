@@ -11,6 +11,7 @@ import numpy as np
 from sparc_fw.campaign import Campaign
 from sparc_fw.dataset import reference_labels
 from sparc_fw.geometry.sources import ScanSource
+from sparc_fw.measure_names import FORCE_MAX, in_unit, titled
 from sparc_fw.store import Store
 
 matplotlib.use("Agg")
@@ -43,12 +44,12 @@ def draw_deviation(store: Store, campaign_id: str, rows: list[dict[str, Any]], p
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     offset = undrawn = 0
     ticks, names = [], []
-    window = None
+    window, measure = None, FORCE_MAX
     for row in rows:
         selection = store.selection(campaign_id, row["iteration"])
         if selection is None:
             continue
-        window = selection.window
+        window, measure = selection.window, selection.measure
         values = np.array([frame.deviation for frame in selection.frames], dtype=float)
         # The axis is logarithmic.
         values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
@@ -62,11 +63,12 @@ def draw_deviation(store: Store, campaign_id: str, rows: list[dict[str, Any]], p
         offset += len(values)
         axes.axvline(offset, color="0.8", linewidth=0.8)
     if window is not None:
-        axes.axhspan(*window, color="tab:green", alpha=0.15, label=f"trust window {window[0]:g} to {window[1]:g} eV/Å")
+        shown = in_unit(f"{window[0]:g} to {window[1]:g}", measure)
+        axes.axhspan(*window, color="tab:green", alpha=0.15, label=f"trust window {shown}")
     axes.plot([], [], **PICKED, label="picked and labelled")
     if undrawn:
         axes.plot([], [], " ", label=f"{undrawn:,} frames not drawn: deviation NaN, infinite or 0")
-    axes.set(yscale="log", xlabel="iteration (explored frames in order)", ylabel="force deviation (eV/Å)")
+    axes.set(yscale="log", xlabel="iteration (explored frames in order)", ylabel=titled(measure))
     axes.set_xlim(0, max(offset, 1))
     axes.set_xticks(ticks, names)
     axes.set_title(campaign_id)

@@ -84,9 +84,9 @@ def _with_files(campaign: Campaign, folder: Path, path: Path) -> LoadedCampaign:
 def _with_texts(campaign: Campaign, folder: Path) -> Campaign:
     """The campaign with the text files that its backends name read in, so that workers need no shared file system."""
     sections: dict[str, Any] = {
-        section: _filled(getattr(campaign, section), section, folder)
-        for section in ("labeler", "potential", "selector")
+        section: _filled(getattr(campaign, section), section, folder) for section in ("labeler", "potential")
     }
+    sections["select"] = [_filled(options, key, folder) for key, options in campaign.steps().items()]
     sections["explorer"] = [_filled(options, key, folder) for key, options in campaign.explorers().items()]
     return campaign.model_copy(update=sections)
 
@@ -178,8 +178,9 @@ def _check_backends(campaign: Campaign, settings: Settings) -> None:
     backends: dict[str, tuple[Group, Options]] = {
         "labeler": ("labeler", campaign.labeler),
         "potential": ("potential", campaign.potential),
-        "selector": ("selector", campaign.selector),
     }
+    for key, step in campaign.steps().items():
+        backends[key] = ("step", step)
     for key, explorer in _scheduled(campaign):
         backends[key] = ("explorer", explorer)
     for key, source in campaign.sources_by_key().items():
@@ -202,6 +203,11 @@ def _scheduled(campaign: Campaign) -> Iterator[tuple[str, ExplorerOptions]]:
 def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
     from sparc_fw.geometry.build import structure_of
 
+    structures = {x.name: structure_of(loaded.campaign, loaded.files, x.name) for x in loaded.campaign.systems}
+    for key, step_options in loaded.campaign.steps().items():
+        step: Any = _backend("step", step_options, settings)
+        with named(key):
+            step.check(structures)
     potential: Any = _backend("potential", loaded.campaign.potential, settings)
     # Their messages begin with the key themselves.
     potential.check()
@@ -214,9 +220,8 @@ def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
         for system in loaded.campaign.systems:
             if options.explores(system.name):
                 with named(f"{key}: system {system.name!r}"):
-                    structure = structure_of(loaded.campaign, loaded.files, system.name)
-                    explorer.check(structure)
-                    explorer.check_geometries(structure, loaded.files)
+                    explorer.check(structures[system.name])
+                    explorer.check_geometries(structures[system.name], loaded.files)
 
 
 def bias_texts(loaded: LoadedCampaign, settings: Settings) -> dict[str, str]:

@@ -12,7 +12,7 @@ from ase import Atoms
 from sparc_fw.documents import FrameVerdict, Label, Report, Selection
 from sparc_fw.encoding import frame_info, pack_arrays, pack_frames, unpack_arrays, unpack_frames
 from sparc_fw.mongo import MongoDocument
-from sparc_fw.trajectories import Exploration, Trajectory
+from sparc_fw.trajectories import Exploration, Trajectory, Uncertainty
 
 PLAIN_LABEL_FIELDS = (
     "status",
@@ -84,6 +84,8 @@ PLAIN_EXPLORATION_FIELDS = (
     "seconds_deviation",
 )
 PLAIN_TRAJECTORY_FIELDS = ("name", "info", "steps", "ended", "seconds", "lasted_fs")
+UNCERTAINTY = "uncertainty:"
+UNCERTAINTY_ARRAYS = ("force_deviation", "mean_force", "energies")
 TRAJECTORY_ARRAYS = ("numbers", "positions", "cells", "times")
 
 
@@ -91,6 +93,8 @@ def exploration_to_record(exploration: Exploration) -> tuple[MongoDocument, byte
     """An exploration as a small document and its arrays."""
     arrays = {"deviation": exploration.deviation}
     parts = []
+    for number, uncertainty in enumerate(exploration.uncertainty):
+        arrays |= {f"{number}:{UNCERTAINTY}{name}": getattr(uncertainty, name) for name in UNCERTAINTY_ARRAYS}
     for number, trajectory in enumerate(exploration.trajectories):
         part, its_arrays = _trajectory_to_record(trajectory)
         parts.append(part)
@@ -108,7 +112,11 @@ def exploration_from_record(record: MongoDocument, data: bytes) -> Exploration:
         number, separator, name = key.partition(":")
         if separator:
             by_part[int(number)][name] = values
+    known = [part for part in by_part if f"{UNCERTAINTY}energies" in part]
     return Exploration(
+        uncertainty=[
+            Uncertainty(**{name: part[f"{UNCERTAINTY}{name}"] for name in UNCERTAINTY_ARRAYS}) for part in known
+        ],
         trajectories=[_trajectory_from_record(*part) for part in zip(record["parts"], by_part, strict=True)],
         deviation=arrays["deviation"],
         **{name: record[name] for name in PLAIN_EXPLORATION_FIELDS},
@@ -149,6 +157,8 @@ PLAIN_SELECTION_FIELDS = (
     "verdict",
     "sentence",
     "go_on",
+    "measure",
+    "observed",
 )
 
 
@@ -160,7 +170,7 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
         "index": np.array([f.index for f in frames], dtype=np.int64),
         "deviation": np.array([f.deviation for f in frames], dtype=float),
         "frame_class": np.array([f.frame_class for f in frames], dtype="U12"),
-        "fate": np.array([f.fate for f in frames], dtype="U24"),
+        "fate": np.array([f.fate for f in frames], dtype=str),
         "picks": np.frombuffer(pack_frames(selection.picks), dtype=np.uint8),
     }
     record: dict[str, Any] = {name: getattr(selection, name) for name in PLAIN_SELECTION_FIELDS}

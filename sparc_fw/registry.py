@@ -1,7 +1,7 @@
 """kind -> backend class, open to third parties by entry points.
 
 A package adds a labeler by an entry point in the group ``sparc_fw.labeler`` (likewise ``sparc_fw.potential``,
-``sparc_fw.explorer``, ``sparc_fw.selector``) whose name is the kind and whose object is a `Backend` subclass.
+``sparc_fw.explorer``, ``sparc_fw.step``) whose name is the kind and whose object is a `Backend` subclass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from sparc_fw.backend import Backend
 
-Group = Literal["labeler", "potential", "explorer", "selector"]
+Group = Literal["labeler", "potential", "explorer", "step"]
 
 BUILT_IN: dict[Group, dict[str, str]] = {
     "labeler": {
@@ -41,9 +41,14 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "saddle": "sparc_fw.explorers.saddle:SaddleExplorer",
         "normal_modes": "sparc_fw.explorers.normal_modes:NormalModesExplorer",
     },
-    "selector": {
-        "trust_window": "sparc_fw.selectors.trust_window:TrustWindow",
-        "random": "sparc_fw.selectors.random_picks:RandomPicks",
+    "step": {
+        "overlap": "sparc_fw.selectors.screens:Overlap",
+        "window": "sparc_fw.selectors.window:Window",
+        "random": "sparc_fw.selectors.baselines:Random",
+        "uniform": "sparc_fw.selectors.baselines:Uniform",
+        "spacing": "sparc_fw.selectors.spacing:Spacing",
+        "difference": "sparc_fw.selectors.difference:Difference",
+        "budget": "sparc_fw.selectors.budget:Budget",
     },
 }
 

@@ -10,17 +10,19 @@ from sparc_fw.biased_figures import draw_biased
 from sparc_fw.biased_runs import PullsFound, WindowsFound, biased_runs
 from sparc_fw.biased_sentences import biased_sentences
 from sparc_fw.figures import draw_all
+from sparc_fw.measure_names import TITLES, in_unit
 from sparc_fw.sentences import counted, learning_sentences, loss_sentences, promoted_sentence, saving_sentences
-from sparc_fw.status import TABLE_STAGES, seconds_cells
+from sparc_fw.status import TABLE_STAGES, measure_of, seconds_cells
 from sparc_fw.store import Store
 
+DEVIATION = "deviation"
 COLUMNS = (
     "iteration",
     "labels (failed)",
     "test force RMSE eV/Å",
     "test energy RMSE meV/atom",
     "scan RMSE meV",
-    "deviation 50 % / 95 % / max eV/Å",
+    DEVIATION,
     "accurate / candidate / failed %",
     "picks",
     "verdict",
@@ -50,7 +52,9 @@ def report_text(status: dict[str, Any], pictures: list[str], biased: Sequence[st
     promoted = status["promoted"]
     if promoted:
         lines += [promoted_sentence(status), ""]
-    lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    measure = measure_of(status)
+    heads = [in_unit(f"{TITLES[measure]} 50 % / 95 % / max", measure) if x == DEVIATION else x for x in COLUMNS]
+    lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(_row(row)) + " |" for row in status["iterations"]]
     lines += ["", "Errors are those of the member that the validation set prefers.", ""]
     for row in status["iterations"]:

@@ -110,7 +110,12 @@ def read_run(folder: Path, name: str | None = None) -> SparcRun:
         "potential": potential,
         "committee": setup.num_models,
         "explorer": explorer,
-        "selector": {"kind": "trust_window", **{key: value for key, value in bounds.items() if value is not None}},
+        "select": [
+            {"kind": "overlap"},
+            {"kind": "window", **{key: value for key, value in bounds.items() if value is not None}},
+            {"kind": "difference"},
+            {"kind": "budget"},
+        ],
         "budget": {"iterations": options.iteration},
     }
     lost_input = [NotCarried(f"{deepmd_input.name}: {key}", found, why) for key, found, why in lost]

@@ -42,7 +42,12 @@ CAMPAIGN: dict[str, Any] = {
         "timestep_fs": 0.5,
         "temperature_K": [300.0],
     },
-    "selector": {"kind": "trust_window", "f_lo": 0.15, "f_hi": 1.0, "cap": 45},
+    "select": [
+        {"kind": "overlap"},
+        {"kind": "window", "f_lo": 0.15, "f_hi": 1.0},
+        {"kind": "difference", "min_difference_A": 0.15},
+        {"kind": "budget", "cap": 45},
+    ],
     "convergence": {"max_unsure_fraction": 0.05, "patience": 1},
     "budget": {"labels": 300, "iterations": 8},
     "test": {"scan": {"kind": "scan", "atoms": [0, 1], "first": 1.3, "last": 4.0, "points": 20}},

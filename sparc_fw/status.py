@@ -14,6 +14,7 @@ from sparc_fw.documents import IMPORT, ON_THE_FLY, Report
 from sparc_fw.frame_records import on_the_way
 from sparc_fw.label_facts import LabelFacts, Tally
 from sparc_fw.launchpad import campaign_workflows
+from sparc_fw.measure_names import FORCE_MAX
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.selectors.forgetting import memories
 from sparc_fw.store import Store
@@ -219,6 +220,7 @@ def _iterations(
                 "fates": _fates(selection.get("fates"), labelled),
                 "picks": selection.get("picks") if labelled or not selection else 0,
                 "window": selection.get("window"),
+                "measure": selection.get("measure"),
                 "verdict": selection.get("verdict"),
                 "sentence": selection.get("sentence"),
                 # A stage that is still to come, or found all its work done, took no time.
@@ -245,8 +247,13 @@ def _reference(framesets: list[MongoDocument], facts: LabelFacts, role: str) -> 
     return {**tally.counts(), "failures": tally.failures(), "dropped": dropped}
 
 
+def measure_of(status: dict[str, Any]) -> str:
+    """What the campaign's frames are judged by; the force deviation while no selection has said so."""
+    return next((row["measure"] for row in status["iterations"] if row["measure"]), FORCE_MAX)
+
+
 def selection_quantiles(selection: dict[str, Any]) -> dict[str, float] | None:
-    """Quantiles of the force deviation that a selection's record carries, eV/Å; None for an empty record."""
+    """Quantiles of the measure that a selection's record carries; None for an empty record."""
     return json.loads(selection["quantiles"]) if selection else None
 
 

@@ -84,6 +84,25 @@ class Trajectory:
 
 
 @dataclass
+class Uncertainty:
+    """What the members of a committee say of every frame of a trajectory, from which every measure can be taken.
+
+    Attributes
+    ----------
+    force_deviation : ndarray of float32, shape (n_frames, n_atoms)
+        Standard deviation of the force vector on an atom over the members, eV/Å; NaN where a force is not finite.
+    mean_force : ndarray of float32, shape (n_frames, n_atoms)
+        Length of the members' mean force on an atom, eV/Å.
+    energies : ndarray of shape (n_members, n_frames)
+        eV.
+    """
+
+    force_deviation: np.ndarray
+    mean_force: np.ndarray
+    energies: np.ndarray
+
+
+@dataclass
 class Exploration:
     """What a replica saw, with the committee's opinion of every frame.
 
@@ -97,6 +116,8 @@ class Exploration:
         Force deviation, eV/Å; NaN where a member gave no finite force.
     planned_ps : float
         Time that the run was to last, ps.
+    uncertainty : list of Uncertainty
+        Of each trajectory; empty where it was not kept.
     """
 
     campaign_id: str
@@ -108,6 +129,7 @@ class Exploration:
     planned_ps: float
     seed: int
     seconds_deviation: float = 0.0
+    uncertainty: list[Uncertainty] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(len(trajectory) for trajectory in self.trajectories)

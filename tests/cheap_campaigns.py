@@ -72,7 +72,12 @@ def load(tmp_path: Path, cheap_backends: None) -> Loader:
             "potential": {"kind": "blurred_morse"},
             "committee": 3,
             "explorer": {"kind": "random_walk", "replicas": 2, "duration_ps": [1.0]},
-            "selector": {"kind": "trust_window", "f_lo": 0.2, "f_hi": 5.0, "cap": 10, "min_difference_A": 0.02},
+            "select": [
+                {"kind": "overlap"},
+                {"kind": "window", "f_lo": 0.2, "f_hi": 5.0},
+                {"kind": "difference", "min_difference_A": 0.02},
+                {"kind": "budget", "cap": 10},
+            ],
             "budget": {"labels": 60, "iterations": 6},
             "test": {
                 "frames": [{"kind": "displacements", "amplitude_A": 0.3, "frames": 8}],

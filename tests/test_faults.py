@@ -46,7 +46,7 @@ CAMPAIGN = SMALL | {
     "labeling": {"batch": 6, "min_label_fraction": 0.1},
     "potential": SMALL["potential"] | {"steps": 100},
     "explorer": SMALL["explorer"] | {"duration_ps": [0.2]},
-    "selector": SMALL["selector"] | {"cap": 6},
+    "select": [*SMALL["select"][:-1], {"kind": "budget", "cap": 6}],
     "budget": {"labels": 100, "iterations": 2},
     "test": {"scan": {"kind": "scan", "atoms": [0, 1], "first": 0.85, "last": 1.3, "points": 4}},
 }

@@ -161,7 +161,32 @@ BAD = {
     ),
     "below the least": (set_at("budget", "labels")(0), ["budget.labels: found 0, expected greater than or equal to 1"]),
     "list for a section": (set_at("budget")([1]), ["budget: found [1], expected 'key: value' lines"]),
-    "window upside down": (set_at("selector", "f_lo")(2.0), ["selector: f_lo, f_hi: found 2 and 1", "f_lo < f_hi"]),
+    "window upside down": (
+        set_at("select", 1, "f_lo")(2.0),
+        ["select[1]: f_lo, f_hi: found 2 and 1 eV/Å, expected f_lo < f_hi"],
+    ),
+    "misspelt step": (
+        set_at("select", 2, "kind")("diffrence"),
+        ["select[2]: kind: found 'diffrence', expected one of overlap, window", "did you mean 'difference'?"],
+    ),
+    "misspelt key of a step": (
+        set_at("select", 1, "f_high")(2.0),
+        ["select[1].f_high: no such key; did you mean 'f_hi'?"],
+    ),
+    "step without what it needs": (
+        set_at("select")([{"kind": "window"}, {"kind": "spacing"}]),
+        ["select[1].spacing_fs: the key is missing; expected least time between two picks"],
+    ),
+    "no steps": (set_at("select")([]), ["select: found [], expected at least 1 entry"]),
+    "one step for a list": (set_at("select")({"kind": "window"}), ["select: found", "expected a list"]),
+    "no step that tells the classes": (
+        set_at("select")([{"kind": "overlap"}, {"kind": "random"}]),
+        ["select: found no step of kind window, expected exactly one step that says which frames are known"],
+    ),
+    "two steps that tell the classes": (
+        set_at("select")([{"kind": "window"}, {"kind": "budget"}, {"kind": "window", "f_lo": 0.2}]),
+        ["select: found select[0] (window), select[2] (window), expected exactly one step"],
+    ),
     "unknown system": (set_at("start", 0, "system")("water"), ["start[0].system: found 'water'", "nh3bh3"]),
     "no such structure file": (
         set_at("systems", 0, "structure")("none.xyz"),

@@ -24,7 +24,6 @@ start: [{kind: displacements, amplitude_A: 0.1, frames: 8}]
 labeler: {kind: xtb}
 potential: {kind: deepmd}
 explorer: {kind: ase_md}
-selector: {kind: trust_window}
 """
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 
 from sparc_fw.records import exploration_from_record, exploration_to_record
-from sparc_fw.trajectories import Exploration, Trajectory
+from sparc_fw.trajectories import Exploration, Trajectory, Uncertainty
 
 
 def part(atoms: Atoms, frames: int, name: str, ended: str) -> Trajectory:
@@ -39,5 +39,25 @@ def test_an_exploration_of_several_parts_comes_back() -> None:
         np.testing.assert_array_equal(ours.series["temperature_K"], theirs.series["temperature_K"])
         assert (ours.name, ours.ended, ours.pbc, ours.steps) == (theirs.name, theirs.ended, theirs.pbc, theirs.steps)
         assert ours.end == theirs.end
+    assert found.uncertainty == []
     assert found.ended == "weld: overlap at step 14"
     assert found.survived_ps == 0.2
+
+
+def test_what_the_committee_said_comes_back_part_by_part() -> None:
+    parts = [part(Atoms("H2O"), 3, "melt", "completed"), part(Atoms("SiO2C"), 2, "weld", "completed")]
+    random = np.random.default_rng(1)
+    said = [
+        Uncertainty(
+            random.random((len(each), len(each.numbers)), dtype=np.float32),
+            random.random((len(each), len(each.numbers)), dtype=np.float32),
+            random.random((4, len(each))),
+        )
+        for each in parts
+    ]
+    seen = Exploration("campaign", 1, 2, "phases", parts, np.zeros(5), 0.3, 11, uncertainty=said)
+    found = exploration_from_record(*exploration_to_record(seen)).uncertainty
+    for ours, theirs in zip(found, said, strict=True):
+        for name in ("force_deviation", "mean_force", "energies"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+            assert getattr(ours, name).dtype == getattr(theirs, name).dtype

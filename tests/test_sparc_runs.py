@@ -60,8 +60,8 @@ def test_the_campaign_file_is_whole(run: SparcRun, tmp_path: Path) -> None:
     campaign = load_campaign(path).campaign
     assert (campaign.committee, campaign.budget.iterations) == (3, 4)
     assert campaign.systems[0].name == "H3N"
-    selector, potential = campaign.selector.model_dump(), campaign.potential.model_dump()
-    assert (selector["f_lo"], selector["f_hi"]) == (0.06, 0.4)
+    window, potential = campaign.select[1].model_dump(), campaign.potential.model_dump()
+    assert (window["kind"], window["f_lo"], window["f_hi"]) == ("window", 0.06, 0.4)
     assert (potential["rcut"], potential["steps"], potential["batch_size"]) == (5.0, 2000, "auto")
     assert potential["pref_force"] == (1000.0, 1.0)
     assert potential["input"]["learning_rate"]["decay_steps"] == 500

@@ -47,7 +47,9 @@ def shortened() -> dict[str, Any]:
     # A phase can pull, too.
     contact["phases"][1]["bias"] = [pull["bias"][0] | {"first": 1.66, "last": 1.68, "per_ps": [20.0]}]
     # A window that takes every frame in: a potential like this one would fail everywhere.
-    campaign["selector"] |= {"f_lo": 1e-4, "f_hi": 1000.0, "cap": 4}
+    steps = {step["kind"]: step for step in campaign["select"]}
+    steps["window"] |= {"f_lo": 1e-4, "f_hi": 1000.0}
+    steps["budget"]["cap"] = 4
     campaign["budget"] = {"labels": 40, "iterations": 1}
     return campaign
 

@@ -35,7 +35,12 @@ SMALL: dict[str, Any] = {
     },
     "committee": 2,
     "explorer": {"kind": "lammps", "duration_ps": [0.1], "temperature_K": [500.0]},
-    "selector": {"kind": "trust_window", "f_lo": 0.0001, "f_hi": 100.0, "cap": 4, "min_difference_A": 0.001},
+    "select": [
+        {"kind": "overlap"},
+        {"kind": "window", "f_lo": 0.0001, "f_hi": 100.0},
+        {"kind": "difference", "min_difference_A": 0.001},
+        {"kind": "budget", "cap": 4},
+    ],
     "convergence": {"max_unsure_fraction": 0.0},
     "budget": {"labels": 40, "iterations": 1},
 }

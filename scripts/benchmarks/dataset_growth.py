@@ -51,7 +51,12 @@ CAMPAIGN = {
     "labeler": {"kind": "xtb"},
     "potential": {"kind": "deepmd"},
     "explorer": {"kind": "ase_md"},
-    "selector": {"kind": "trust_window", "f_lo": 0.1, "f_hi": 1.0},
+    "select": [
+        {"kind": "overlap"},
+        {"kind": "window", "f_lo": 0.1, "f_hi": 1.0},
+        {"kind": "difference"},
+        {"kind": "budget"},
+    ],
 }
 
 

@@ -79,7 +79,12 @@ def campaign_values(name: str, seed: int, labels: int, batch: int | None) -> dic
         "labeling": {} if batch is None else {"batch": batch},
         "potential": {"kind": "deepmd"},
         "explorer": {"kind": "ase_md"},
-        "selector": {"kind": "trust_window", "f_lo": 0.1, "f_hi": 1.0},
+        "select": [
+            {"kind": "overlap"},
+            {"kind": "window", "f_lo": 0.1, "f_hi": 1.0},
+            {"kind": "difference"},
+            {"kind": "budget"},
+        ],
         "budget": {"labels": labels},
     }
 

@@ -24,18 +24,20 @@ SIDE_BY_SIDE = 2
 CAMPAIGN = Path(__file__).parents[2] / "fw_templates" / "campaigns" / "nh3bh3.yaml"
 
 
-def write_variant(folder: Path, selector: str, labels: int, seed: int) -> Path:
-    """Write the campaign with another selector, seed and budget, its files named by absolute paths."""
+def write_variant(folder: Path, order: str, labels: int, seed: int) -> Path:
+    """Write the campaign with another order of picks, seed and budget, its files named by absolute paths."""
     campaign: dict[str, Any] = yaml.safe_load(CAMPAIGN.read_text())
-    campaign["name"] = f"{selector}-{seed}"
+    campaign["name"] = f"{order}-{seed}"
     campaign["seed"] = seed
-    campaign["selector"]["kind"] = selector
     campaign["budget"]["labels"] = labels
     for section in (*campaign["systems"], *campaign["test"]["frames"]):
         for key in ("structure", "path"):
             if key in section:
                 section[key] = str(CAMPAIGN.parent / section[key])
-    if selector == "random":
+    if order == "random":
+        place = next(n for n, step in enumerate(campaign["select"]) if step["kind"] == "window")
+        campaign["select"][place]["keep"] = "all"
+        campaign["select"].insert(place + 1, {"kind": "random"})
         # It spends what the active campaign spent, whether or not the committee agrees before.
         campaign["convergence"]["max_unsure_fraction"] = 0.0
     path = folder / f"{campaign['name']}.yaml"
@@ -43,11 +45,11 @@ def write_variant(folder: Path, selector: str, labels: int, seed: int) -> Path:
     return path
 
 
-def run(folder: Path, selector: str, labels: int, seed: int) -> dict[str, Any]:
+def run(folder: Path, order: str, labels: int, seed: int) -> dict[str, Any]:
     """Run one campaign to its end and return its status."""
     command = find_command("sparc-fw")
     assert command is not None
-    path = write_variant(folder, selector, labels, seed)
+    path = write_variant(folder, order, labels, seed)
     with (folder / f"{path.stem}.log").open("w") as log:
         arguments = [command, "run", path.name, "--workers", "1", "--resume"]
         subprocess.run(arguments, cwd=folder, check=True, stdout=log, stderr=log)
@@ -89,17 +91,17 @@ def main(folder: Path, seeds: list[int]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[dict[str, float]]] = {}
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        for selector in ("trust_window", "random"):
-            budgets = [int(row["labels"]) for row in found.get("trust_window", [])] or [300] * len(seeds)
-            rows = list(pool.map(partial(run, folder, selector), budgets, seeds))
+        for order in ("deviation", "random"):
+            budgets = [int(row["labels"]) for row in found.get("deviation", [])] or [300] * len(seeds)
+            rows = list(pool.map(partial(run, folder, order), budgets, seeds))
             for status in rows:
                 tell(status)
-            found[selector] = [figures(status) for status in rows]
-    for selector, rows_found in found.items():
+            found[order] = [figures(status) for status in rows]
+    for order, rows_found in found.items():
         for name in rows_found[0]:
             values = [row[name] for row in rows_found]
-            print(f"{selector}: {name} {np.mean(values):.3f} ± {np.std(values):.3f} over {len(values)} seeds")
-    for active, random in zip(found["trust_window"], found["random"], strict=True):
+            print(f"{order}: {name} {np.mean(values):.3f} ± {np.std(values):.3f} over {len(values)} seeds")
+    for active, random in zip(found["deviation"], found["random"], strict=True):
         if active["labels"] != random["labels"]:
             raise SystemExit(f"labels differ, {active['labels']:.0f} and {random['labels']:.0f}: not comparable")
 

@@ -48,7 +48,12 @@ def campaign_values(name: str, seed: int, replicas: int, picoseconds: float) -> 
         },
         "committee": 2,
         "explorer": {"kind": "lammps", "replicas": replicas, "duration_ps": [picoseconds], "temperature_K": [50.0]},
-        "selector": {"kind": "trust_window", "f_lo": 0.1, "f_hi": 1.0},
+        "select": [
+            {"kind": "overlap"},
+            {"kind": "window", "f_lo": 0.1, "f_hi": 1.0},
+            {"kind": "difference"},
+            {"kind": "budget"},
+        ],
         "budget": {"labels": 100},
     }
 

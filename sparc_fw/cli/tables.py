@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sparc_fw.status import TABLE_STAGES, seconds_cells
+from sparc_fw.measure_names import titled
+from sparc_fw.status import TABLE_STAGES, measure_of, seconds_cells
 from sparc_fw.store import Store
 
 VERDICT_STYLES = {
@@ -83,7 +84,7 @@ def _labels_and_errors(status: dict[str, Any]) -> Table:
 
 
 def _explored(status: dict[str, Any]) -> Table:
-    title = "explored frames: quantiles of the force deviation in eV/Å, and classes"
+    title = f"explored frames: quantiles of the {titled(measure_of(status))}, and classes"
     table = _table(title, (*QUANTILES.values(), *(f"{name} %" for name in CLASSES)))
     for row in status["iterations"]:
         quantiles, fractions = row["quantiles"], row["fractions"]
@@ -96,7 +97,7 @@ def _explored(status: dict[str, Any]) -> Table:
 def _short(value: float) -> str:
     """A number of at most five characters: deviations of what explodes know no bounds."""
     if value < 100:
-        return f"{value:.2f}"
+        return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
     return f"{value:.0f}" if value < 99_999 else f"{value:.0e}"
 
 

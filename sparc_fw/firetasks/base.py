@@ -15,7 +15,7 @@ from sparc_fw.errors import StageFailed
 from sparc_fw.labelers.base import Labeler
 from sparc_fw.potentials.base import Potential
 from sparc_fw.registry import Group, backend_classes
-from sparc_fw.selectors.base import Selector
+from sparc_fw.selectors.base import Step
 from sparc_fw.settings import Settings, load_settings
 from sparc_fw.store import Store
 
@@ -118,10 +118,9 @@ class CampaignTask(FiretaskBase):
         return potential
 
     @cached_property
-    def selector(self) -> Selector[Any]:
-        """The campaign's selector."""
-        selector: Selector[Any] = make_backend("selector", self.campaign.selector, self.settings)
-        return selector
+    def steps(self) -> list[Step[Any]]:
+        """The steps of the campaign's selection."""
+        return [make_backend("step", options, self.settings) for options in self.campaign.select]
 
     def progress_reporter(self, stage: str, item: str | int) -> Callable[[int, int], None]:
         """A callback (done, total) that tells onlookers about progress, at most once a second."""

@@ -20,7 +20,7 @@ from sparc_fw.firetasks.stored_labels import StoredLabels
 from sparc_fw.firetasks.teacher import StoredTeacher
 from sparc_fw.geometry.build import frame_of, structure_of
 from sparc_fw.labelers.base import Labeler
-from sparc_fw.potentials.committee import force_deviation
+from sparc_fw.potentials.committee import opinion
 from sparc_fw.same_frames import frame_hash
 from sparc_fw.seeds import derive_seed
 from sparc_fw.trajectories import Exploration
@@ -116,14 +116,15 @@ class ExploreTask(CampaignTask):
         # What the run learned, it no longer asks about.
         last = teacher.files if teacher is not None and teacher.files else models
         members = [self.potential.load(model) for model in last]
-        deviation = np.concatenate([force_deviation(members, trajectory) for trajectory in trajectories])
+        opinions = [opinion(members, trajectory) for trajectory in trajectories]
         return Exploration(
             campaign_id=self.campaign_id,
             iteration=self.iteration,
             replica=replica,
             explorer=options.title,
             trajectories=trajectories,
-            deviation=deviation,
+            deviation=np.concatenate([deviation for deviation, _ in opinions]),
+            uncertainty=[uncertainty for _, uncertainty in opinions],
             planned_ps=options.planned_ps(self.iteration),
             seed=seed,
             seconds_deviation=time.perf_counter() - clock,

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from fireworks import FWAction
 
 from sparc_fw.dataset import dataset, reference_labels
 from sparc_fw.documents import Errors, Label, Report
 from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.geometry.build import frame_of
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.potentials.base import Evaluator
 from sparc_fw.potentials.committee import energies, errors
 from sparc_fw.seeds import derive_seed
+from sparc_fw.selectors.goals import EnergyDifference
 from sparc_fw.suspicion import examined, find_suspects
 
 
@@ -35,7 +38,11 @@ class ValidateTask(CampaignTask):
         scan = reference_labels(self.store, self.campaign_id, "scan")
         committee = self.store.committee(self.campaign_id, self.iteration)
         evaluators = [self.potential.load(self._model_file(model)) for model in committee]
-        members = [_measure(evaluator, data.held_out, test, scan) for evaluator in evaluators]
+        ends = self._end_states()
+        members = [
+            _measure(evaluator, data.held_out, test, scan) | {"differences": _differences(evaluator, ends)}
+            for evaluator in evaluators
+        ]
         report = Report(
             campaign_id=self.campaign_id,
             iteration=self.iteration,
@@ -50,6 +57,17 @@ class ValidateTask(CampaignTask):
         action = append_checks(self.store, self.lpad, self.campaign, self.iteration, systems)
         action.stored_data = {"best": report.best}
         return action
+
+    def _end_states(self) -> dict[str, list[Atoms]]:
+        """The two structures of every energy difference that convergence asks for, by its place there."""
+        files = self.store.campaign_files(self.campaign_id)
+        return {
+            str(place): [
+                frame_of(self.campaign, files, self.campaign.system(goal.system).name, path) for path in goal.of
+            ]
+            for place, goal in enumerate(self.campaign.convergence.observables)
+            if isinstance(goal, EnergyDifference)
+        }
 
     def _flag_suspects(self, evaluators: list[Evaluator], labels: list[Label]) -> set[str]:
         """Note which labels the committee cannot believe; returns the systems that have any to compute again."""
@@ -95,6 +113,11 @@ def _measure(
         row["scan"] = [float(energy) for energy in curve]
         row["scan_rmse"] = scan_rmse(curve, reference)
     return row
+
+
+def _differences(evaluator: Evaluator, ends: Mapping[str, list[Atoms]]) -> dict[str, float]:
+    """Energy of the second structure of each pair above the first, eV."""
+    return {place: float(np.subtract(*energies(evaluator, pair)[::-1])) for place, pair in ends.items()}
 
 
 def scan_rmse(curve: np.ndarray, reference: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from ase import Atoms
 from sparc_fw.documents import Errors, Label
 from sparc_fw.errors import InputError
 from sparc_fw.potentials.base import Evaluator
-from sparc_fw.trajectories import Trajectory
+from sparc_fw.trajectories import Trajectory, Uncertainty
 
 CHUNK_ATOMS = 131072
 """Atoms whose forces are held at a time: some 10 MB per array."""
@@ -42,19 +42,41 @@ def force_deviation(
     ``max_devi_f`` of DP-GEN: Zhang et al., Comput. Phys. Commun. 253, 107206 (2020), equation 3. The mean is over all
     M members, not M - 1.
     """
+    return opinion(evaluators, trajectory, progress)[0]
+
+
+def opinion(
+    evaluators: Sequence[Evaluator],
+    trajectory: Trajectory,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray, Uncertainty]:
+    """Force deviation of every frame as `force_deviation` gives it, and what it is taken from, atom by atom."""
     if len(evaluators) < 2:
         raise InputError(f"committee: found {len(evaluators)} members, expected at least 2 for a deviation")
-    frames = len(trajectory)
+    frames, atoms = trajectory.positions.shape[:2]
     deviation = np.full(frames, np.nan)
+    by_atom = np.full((frames, atoms), np.nan, dtype=np.float32)
+    found = Uncertainty(by_atom, by_atom.copy(), np.full((len(evaluators), frames), np.nan))
     finite = np.isfinite(trajectory.positions).all(axis=(1, 2)) & np.isfinite(trajectory.cells).all(axis=(1, 2))
-    periodic = any(trajectory.pbc)
-    for part in chunks(np.flatnonzero(finite), trajectory.positions.shape[1]):
-        cells = trajectory.cells[part] if periodic else None
-        positions = trajectory.positions[part]
-        deviation[part] = spread(member.evaluate(trajectory.numbers, positions, cells)[1] for member in evaluators)
+    for part in chunks(np.flatnonzero(finite), atoms):
+        spreads, mean = spread_by_atom(_forces(evaluators, trajectory, part, found.energies))
+        deviation[part] = largest(spreads)
+        with np.errstate(invalid="ignore", over="ignore"):
+            found.force_deviation[part] = spreads
+            found.mean_force[part] = np.linalg.norm(mean, axis=2)
         if progress is not None:
             progress(int(part[-1]) + 1, frames)
-    return deviation
+    return deviation, found
+
+
+def _forces(
+    evaluators: Sequence[Evaluator], trajectory: Trajectory, part: np.ndarray, energies: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Forces of some frames, one member after the other, whose energies are noted on the way."""
+    cells = trajectory.cells[part] if any(trajectory.pbc) else None
+    for member, evaluator in enumerate(evaluators):
+        energies[member, part], forces = evaluator.evaluate(trajectory.numbers, trajectory.positions[part], cells)
+        yield forces
 
 
 def chunks(indices: np.ndarray, atoms: int) -> Iterator[np.ndarray]:
@@ -65,7 +87,19 @@ def chunks(indices: np.ndarray, atoms: int) -> Iterator[np.ndarray]:
 
 
 def spread(forces: Iterator[np.ndarray]) -> np.ndarray:
-    """Force deviation of frames from the members' forces, one member at a time.
+    """Force deviation of frames, shape (n_frames,), from the members' forces; as `spread_by_atom`."""
+    return largest(spread_by_atom(forces)[0])
+
+
+def largest(deviation: np.ndarray) -> np.ndarray:
+    """The force deviation of frames from those of their atoms; NaN where one is not finite."""
+    found: np.ndarray = deviation.max(axis=1)
+    found[~np.isfinite(found)] = np.nan
+    return found
+
+
+def spread_by_atom(forces: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviation and mean of the forces on every atom, one member at a time.
 
     Parameters
     ----------
@@ -74,8 +108,11 @@ def spread(forces: Iterator[np.ndarray]) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n_frames,)
-        eV/Å; NaN where a force is not finite.
+    deviation : ndarray of shape (n_frames, n_atoms)
+        Root of the mean square of the force vector's deviation from the mean over the members, eV/Å; not finite where
+        a force is not.
+    mean : ndarray of shape (n_frames, n_atoms, 3)
+        eV/Å.
 
     Notes
     -----
@@ -92,9 +129,7 @@ def spread(forces: Iterator[np.ndarray]) -> np.ndarray:
             difference = force - mean
             mean += difference / members
             squares += np.einsum("fax,fax->fa", difference, force - mean)
-        deviation: np.ndarray = np.sqrt(np.maximum(squares, 0.0) / members).max(axis=1)
-    deviation[~np.isfinite(deviation)] = np.nan
-    return deviation
+        return np.sqrt(np.maximum(squares, 0.0) / members), mean
 
 
 def energies(evaluator: Evaluator, frames: Sequence[Atoms]) -> np.ndarray:

@@ -1,55 +1,103 @@
-"""The selector interface."""
+"""A selection is a list of steps; this is what they share."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeVar
 
 from ase import Atoms
 
 from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import FrameVerdict
+from sparc_fw.measure_names import FORCE_MAX, in_unit
+from sparc_fw.seeds import derive_seed
+from sparc_fw.selectors.pool import Pool
 from sparc_fw.selectors.shares import Share
-from sparc_fw.trajectories import Exploration
 
 
-class SelectorOptions(Options):
-    """Options that every selector has."""
+class StepOptions(Options):
+    """Options that every step has."""
+
+    classifies: ClassVar[bool] = False
+    """Whether the step tells the class of every frame and the thresholds that it goes by; one step of a list does."""
+
+    @property
+    def most_picks(self) -> int | None:
+        """Most picks of an iteration that the step lets through; None where it does not count them."""
+        return None
 
 
-SelectorOptionsType = TypeVar("SelectorOptionsType", bound=SelectorOptions)
+StepOptionsType = TypeVar("StepOptionsType", bound=StepOptions)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a selection knows besides the frames.
+
+    Attributes
+    ----------
+    labelled : sequence of Atoms
+        What needs no label any more.
+    limit : int
+        Labels that are left of the budget.
+    seed : int
+        Every random choice derives from it; each step has its own.
+    shares : sequence of Share
+        What the systems may have of the picks; empty where they compete for all of them.
+    iteration : int
+        Counted from 0.
+    """
+
+    labelled: Sequence[Atoms]
+    limit: int
+    seed: int
+    shares: Sequence[Share] = ()
+    iteration: int = 0
+
+    def at(self, place: int, kind: str) -> Context:
+        """The context of the step at a place of the list."""
+        return replace(self, seed=derive_seed(self.seed, place, kind))
 
 
 @dataclass
 class Choice:
     """Every explored frame with its class and fate, in the order (replica, index), and the picks.
 
-    ``picks`` are ``(replica, index)`` in the order in which they deserve a label.
+    Attributes
+    ----------
+    picks : list of (replica, index)
+        In the order in which they deserve a label.
+    window : tuple of float
+        Thresholds between which a frame is a candidate, in the unit of `measure`.
+    measure : str
+        What the frames were judged by, and whose values they carry.
     """
 
     frames: list[FrameVerdict]
     picks: list[tuple[int, int]]
     window: tuple[float, float]
+    measure: str = FORCE_MAX
+
+    @property
+    def thresholds(self) -> tuple[str, str]:
+        """The window's lower and upper end with their unit."""
+        return in_unit(f"{self.window[0]:g}", self.measure), in_unit(f"{self.window[1]:g}", self.measure)
 
 
-class Selector(Backend[SelectorOptionsType]):
-    """Chooses which explored frames are worth a label."""
+class Step(Backend[StepOptionsType]):
+    """One step of a selection: takes frames out, each with a reason, or says what they are worth."""
+
+    def check(self, structures: Mapping[str, Atoms]) -> None:
+        """Raise `InputError` where the step cannot work with the start structures, by the name of their system."""
 
     @abstractmethod
-    def select(
-        self,
-        explorations: Sequence[Exploration],
-        labelled: Sequence[Atoms],
-        limit: int,
-        seed: int,
-        shares: Sequence[Share] = (),
-    ) -> Choice:
-        """Judge every frame and pick at most `limit` (the budget that is left) of them.
+    def apply(self, pool: Pool, context: Context) -> None:
+        """Drop frames of the pool with a reason, or set ``frame_class`` and ``score``; nothing else changes.
 
-        Parameters
-        ----------
-        shares : sequence of Share
-            What the systems may have of the picks; empty where they compete for all of them.
+        Raises
+        ------
+        InputError
+            If the explorations lack what the step needs.
         """

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sparc_fw.campaign import Budget, Convergence
+from sparc_fw.campaign import Budget
 from sparc_fw.documents import Verdict
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.forgetting import Memory, forgotten, stalled
+from sparc_fw.selectors.goals import Convergence
+from sparc_fw.selectors.observables import Change
 
 CLASSES = ("accurate", "candidate", "failed")
 
@@ -32,6 +34,10 @@ class Progress:
         What the iterations before this one concluded, in order.
     memories : sequence of Memory
         What the committees so far know of labels that never change.
+    unreached : sequence of str
+        What the exploration should have covered and did not, in clauses.
+    changes : sequence of Change
+        What became of the observables that the campaign names.
     """
 
     iteration: int
@@ -41,6 +47,8 @@ class Progress:
     survived_ps: float
     earlier: Sequence[tuple[dict[str, float], Verdict]]
     memories: Sequence[Memory] = ()
+    unreached: Sequence[str] = ()
+    changes: Sequence[Change] = ()
 
     @property
     def survived(self) -> float:
@@ -98,15 +106,18 @@ def _judge(
         return "stalled", f"no frame was explored ({ran if progress.planned_ps else _survival(progress)})", False
     if fractions["failed"] > convergence.max_failed_fraction:
         return _exploded(choice, fractions, progress, convergence, spent)
-    numbers = _numbers(choice, fractions, progress, convergence)
+    numbers = "; ".join([_numbers(choice, fractions, progress, convergence), *_told(progress, True)])
     flaws = _flaws(choice, fractions, progress, convergence)
+    moving = _told(progress, False)
     row = 0 if flaws else 1 + _calm_before(progress, convergence)
-    if row >= convergence.patience:
+    if row >= convergence.patience and not moving:
         return "converged", numbers, False
-    missing = "; ".join(flaws) or f"calm for {row} iteration(s) in a row, {convergence.patience} asked for"
+    calm = "" if flaws or row >= convergence.patience else _calm(row, convergence)
+    missing = "; ".join(filter(None, [*flaws, calm, *moving]))
     if spent:
         return "exhausted", f"{spent}; not converged: {missing}; {numbers}", False
-    # An iteration without flaws asks again without new labels until it has been calm often enough.
+    # An iteration without flaws asks again, if need be without new labels, until it has been calm often enough and
+    # nothing moves any more.
     if not choice.picks and flaws and any(frame.fate == "over_share" for frame in choice.frames):
         told = f"the systems with frames to label have spent their label_share ({_fates(choice)})"
         return "exhausted", f"{told}; not converged: {missing}; {numbers}", False
@@ -128,7 +139,7 @@ def _exploded(
             break
         row += 1
     sentence = (
-        f"{_percent(fractions['failed'])} of {len(choice.frames):,} frames failed, above {choice.window[1]:g} eV/Å or "
+        f"{_percent(fractions['failed'])} of {len(choice.frames):,} frames failed, above {choice.thresholds[1]} or "
         f"broken (limit {_percent(convergence.max_failed_fraction)}), {_survival(progress)}"
     )
     if spent:
@@ -153,7 +164,16 @@ def _flaws(choice: Choice, fractions: dict[str, float], progress: Progress, conv
             f"only {_percent(progress.survived)} of the time was survived, "
             f"{_percent(convergence.min_survived_fraction)} asked for"
         )
-    return flaws
+    return [*flaws, *progress.unreached]
+
+
+def _told(progress: Progress, settled: bool) -> list[str]:
+    """What is said of the observables that stand still, or of those that do not."""
+    return [change.clause for change in progress.changes if change.settled == settled]
+
+
+def _calm(row: int, convergence: Convergence) -> str:
+    return f"calm for {row} iteration(s) in a row, {convergence.patience} asked for"
 
 
 def _calm_before(progress: Progress, convergence: Convergence) -> int:
@@ -180,7 +200,7 @@ def _spent(progress: Progress, budget: Budget) -> str:
 
 def _numbers(choice: Choice, fractions: dict[str, float], progress: Progress, convergence: Convergence) -> str:
     return (
-        f"{_percent(_unsure(fractions))} of {len(choice.frames):,} frames above {choice.window[0]:g} eV/Å "
+        f"{_percent(_unsure(fractions))} of {len(choice.frames):,} frames above {choice.thresholds[0]} "
         f"(limit {_percent(convergence.max_unsure_fraction)}), {_survival(progress)}"
     )
 

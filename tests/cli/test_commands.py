@@ -39,9 +39,10 @@ def schema() -> dict[str, Any]:
 
 
 def test_schema_has_every_backend_with_all_its_keys(schema: dict[str, Any]) -> None:
-    for group in ("labeler", "potential", "explorer", "selector"):
-        section = schema["properties"][group]
-        one = section["anyOf"][0] if group == "explorer" else section
+    properties = schema["properties"]
+    sections = {group: properties[group] for group in ("labeler", "potential")}
+    sections |= {"explorer": properties["explorer"]["anyOf"][0], "step": properties["select"]["items"]}
+    for group, one in sections.items():
         mapping = one["discriminator"]["mapping"]
         for kind, backend in backend_classes(group).items():
             part = schema["$defs"][mapping[kind].rpartition("/")[2]]
@@ -122,7 +123,6 @@ def test_check_warns_of_steps_too_long_for_hydrogen(tmp_path: Path) -> None:
         "start": [{"kind": "displacements", "amplitude_A": 0.05, "frames": 5}],
         "labeler": {"kind": "xtb"},
         "potential": {"kind": "deepmd"},
-        "selector": {"kind": "trust_window"},
         "explorer": [
             {"kind": "ase_md", "timestep_fs": 1.0, "schedule": {"2": {"timestep_fs": 2.0}}},
             {"kind": "phases", "phases": [phase]},

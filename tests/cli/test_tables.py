@@ -22,6 +22,7 @@ def iteration(**values: Any) -> dict[str, Any]:
         "test": {"force_rmse": 0.1652, "energy_rmse": 0.01312},
         "scan_rmse": 0.0308,
         "quantiles": QUANTILES,
+        "measure": "force_max",
         "fractions": {"accurate": 0.952, "candidate": 0.045, "failed": 0.003},
         "picks": 40,
         "verdict": "converged",
@@ -77,10 +78,10 @@ def test_every_number_has_its_place_on_one_line(width: int) -> None:
     ]
     assert [line.split() for line in lines if line.startswith("  0 ")] == [
         ["0", "144", "2", "0.165", "13.1", "30.8", "40", "converged"],
-        ["0", "0.03", "0.06", "0.09", "0.14", "0.43", "1.53", "95.2", "4.5", "0.3"],
+        ["0", "0.031", "0.062", "0.091", "0.14", "0.43", "1.53", "95.2", "4.5", "0.3"],
         ["0", "51", "1211", "45", "1188", "410", "6", "12", "3"],
     ]
-    assert ["1", "0.03", "31.20", "99.99", "1450", "1e+06", "3e+17", "0.0", "0.0", "100.0"] in map(str.split, lines)
+    assert ["1", "0.030", "31.20", "99.99", "1450", "1e+06", "3e+17", "0.0", "0.0", "100.0"] in map(str.split, lines)
     # What is to come is no zero.
     assert [line.split() for line in lines if line.startswith("  2 ")] == [
         ["2", "144", "2", "–", "–", "–", "–", "…"],

@@ -318,7 +318,6 @@ def test_end_states_travel_inside_the_campaign(tmp_path: Path) -> None:
         "labeler": {"kind": "xtb"},
         "potential": {"kind": "deepmd"},
         "explorer": {"kind": "neb", "final": "final.extxyz"},
-        "selector": {"kind": "trust_window"},
     }
     options = parse_campaign(values, tmp_path).campaign.explorer[0]
     assert isinstance(options, NEBOptions)

@@ -54,7 +54,6 @@ def campaign(folder: Path, start: list[dict[str, Any]], **sections: Any) -> tupl
         "labeler": {"kind": "xtb"},
         "potential": {"kind": "deepmd"},
         "explorer": {"kind": "lammps"},
-        "selector": {"kind": "trust_window"},
     }
     made = Campaign.model_validate(values | sections)
     return made, Files.read(made.paths(), folder, made.labelled_paths())

@@ -163,7 +163,6 @@ def campaign(**source: Any) -> tuple[Campaign, Files]:
         "labeler": {"kind": "xtb"},
         "potential": {"kind": "deepmd"},
         "explorer": {"kind": "lammps"},
-        "selector": {"kind": "trust_window"},
     }
     return Campaign.model_validate(values), Files({})
 

@@ -24,7 +24,6 @@ def test_the_labelled_scan_of_the_sparc_run(test_data: Path) -> None:
             "labeler": {"kind": "xtb"},
             "potential": {"kind": "deepmd"},
             "explorer": {"kind": "lammps"},
-            "selector": {"kind": "trust_window"},
         },
         "campaign",
     )

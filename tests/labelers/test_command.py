@@ -167,7 +167,13 @@ def test_a_changed_script_file_is_another_labeler(tmp_path: Path) -> None:
         "labeler": {"kind": "command", "script_file": "label.py"},
         "potential": {"kind": "deepmd"},
         "explorer": {"kind": "lammps", "duration_ps": [1.0], "temperature_K": [300.0]},
-        "selector": {"kind": "random", "cap": 2},
+        "select": [
+            {"kind": "overlap"},
+            {"kind": "window", "keep": "all"},
+            {"kind": "random"},
+            {"kind": "difference"},
+            {"kind": "budget", "cap": 2},
+        ],
     }
     (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(campaign))
     keys = []

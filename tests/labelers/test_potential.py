@@ -86,7 +86,13 @@ def test_a_campaign_takes_down_the_model_and_a_worker_refuses_another(tmp_path: 
         "labeler": {"kind": "potential", "model_kind": "deepmd", "model_file": "model.pb"},
         "potential": {"kind": "deepmd"},
         "explorer": {"kind": "lammps", "duration_ps": [1.0], "temperature_K": [300.0]},
-        "selector": {"kind": "random", "f_lo": 0.1, "f_hi": 1.0, "cap": 2},
+        "select": [
+            {"kind": "overlap"},
+            {"kind": "window", "f_lo": 0.1, "f_hi": 1.0, "keep": "all"},
+            {"kind": "random"},
+            {"kind": "difference"},
+            {"kind": "budget", "cap": 2},
+        ],
     }
     (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(campaign))
     options: Any = load_campaign(tmp_path / "campaign.yaml").campaign.labeler

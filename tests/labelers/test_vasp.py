@@ -366,7 +366,13 @@ def test_incar_and_kpoints_files_travel_with_the_campaign(tmp_path: Path) -> Non
         "labeler": {"kind": "vasp", "incar_file": "INCAR", "kpoints_file": "KPOINTS"},
         "potential": {"kind": "deepmd"},
         "explorer": {"kind": "lammps", "duration_ps": [1.0], "temperature_K": [300.0]},
-        "selector": {"kind": "random", "f_lo": 0.1, "f_hi": 1.0, "cap": 2},
+        "select": [
+            {"kind": "overlap"},
+            {"kind": "window", "f_lo": 0.1, "f_hi": 1.0, "keep": "all"},
+            {"kind": "random"},
+            {"kind": "difference"},
+            {"kind": "budget", "cap": 2},
+        ],
     }
     options: Any = parse_campaign(campaign, tmp_path).campaign.labeler
     assert (options.incar, options.incar_file) == (CRYSTAL["incar"], None)

@@ -56,6 +56,19 @@ def test_deviation_is_the_largest_atoms_standard_deviation_over_all_members() ->
     np.testing.assert_allclose(committee.force_deviation(members, trajectory(positions)), expected, rtol=1e-12)
 
 
+def test_what_every_measure_is_taken_from() -> None:
+    positions = np.zeros((2, 3, 3))
+    positions[0, 1] = (3.0, 4.0, 0.0)  # 5 Å from the origin
+    positions[1, 0] = (0.0, 0.0, 2.0)
+    members = [Spring(1.0), Spring(2.0, shift=0.5), Spring(6.0)]
+    deviation, found = committee.opinion(members, trajectory(positions))
+    spread = np.std([1.0, 2.0, 6.0])
+    np.testing.assert_allclose(found.force_deviation, spread * np.array([[0, 5, 0], [2, 0, 0]]), rtol=1e-6)
+    np.testing.assert_allclose(found.mean_force, 3.0 * np.array([[0, 5, 0], [2, 0, 0]]), rtol=1e-6)
+    np.testing.assert_allclose(found.energies, [[12.5, 2.0], [25.5, 4.5], [75.0, 12.0]])
+    np.testing.assert_array_equal(deviation, committee.force_deviation(members, trajectory(positions)))
+
+
 def test_small_disagreement_about_a_large_force_is_not_cancelled_away() -> None:
     positions = np.full((1, 1, 3), 1e6 / np.sqrt(3))
     members = [Spring(1.0), Spring(1.0 + 1e-9)]
@@ -68,8 +81,9 @@ def test_a_frame_without_finite_forces_is_nan_and_the_others_are_not() -> None:
     positions[1, 0, 0] = np.nan
     positions[2, 0, 0] = 1e308  # the stiff member's force overflows
     positions[3, 1, 1] = np.inf
-    deviation = committee.force_deviation([Spring(1.0), Spring(10.0)], trajectory(positions))
+    deviation, found = committee.opinion([Spring(1.0), Spring(10.0)], trajectory(positions))
     assert np.isnan(deviation).tolist() == [False, True, True, True, False]
+    assert np.isfinite(found.force_deviation).all(axis=1).tolist() == [True, False, False, False, True]
 
 
 def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from sparc_fw.campaign import Budget, Convergence
+from sparc_fw.campaign import Budget
 from sparc_fw.documents import FrameClass, FrameVerdict, Verdict
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
 from sparc_fw.selectors.forgetting import Memory
+from sparc_fw.selectors.goals import Convergence
+from sparc_fw.selectors.observables import Change
 
 Earlier = list[tuple[dict[str, float], Verdict]]
 
@@ -181,3 +183,17 @@ def test_iterations_without_gain_stall_and_what_was_forgotten_is_named() -> None
     converged = judge(choice(990, 10), earlier, iteration=3, memories=known)
     assert converged.verdict == "converged"
     assert "forgetting: " in converged.sentence
+
+
+def test_what_moves_or_was_not_reached_is_not_converged() -> None:
+    still, moving = Change("barrier moved by 0.01 ± 0 eV (limit 0.03)", True), Change("work was seen first", False)
+    settled = judge(choice(990, 10), changes=[still])
+    assert (settled.verdict, settled.go_on) == ("converged", False)
+    assert settled.sentence.endswith("; barrier moved by 0.01 ± 0 eV (limit 0.03)")
+    # Nothing is unsure, but another exploration is needed to see whether it stands still.
+    unsettled = judge(choice(1000), changes=[still, moving])
+    assert (unsettled.verdict, unsettled.go_on) == ("continue", True)
+    assert unsettled.sentence.startswith("continue: 0 frames picked; work was seen first; ")
+    narrow = judge(choice(990, 10), unreached=["distance 0-1 was explored in only 3 of 4 parts of 1 to 3 Å"])
+    assert narrow.verdict == "continue"
+    assert "5 frames picked; distance 0-1 was explored in only 3 of 4 parts" in narrow.sentence

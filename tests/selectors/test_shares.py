@@ -9,43 +9,31 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
+from explored import ALL, Steps, choose, fates
+from explored import exploration as explored
 from fireworks import LaunchPad
 from pydantic import ValidationError
 
-from sparc_fw.campaign import Budget, Convergence
+from sparc_fw.campaign import Budget
 from sparc_fw.errors import InputError
 from sparc_fw.firetasks.base import make_backend
 from sparc_fw.geometry.source_checks import check_sources
 from sparc_fw.loading import LoadedCampaign
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.convergence import Progress, conclude
-from sparc_fw.selectors.random_picks import RandomPicks, RandomPicksOptions
+from sparc_fw.selectors.goals import Convergence
 from sparc_fw.selectors.shares import Share, divided
-from sparc_fw.selectors.trust_window import TrustWindow, TrustWindowOptions
 from sparc_fw.settings import Settings
 from sparc_fw.store import Store
 from sparc_fw.submission import submit
-from sparc_fw.trajectories import Exploration, Trajectory
+from sparc_fw.trajectories import Exploration
 
 Loader = Callable[..., LoadedCampaign]
-ALL = 10**6
 RANDOM = np.random.default_rng(3)
 
 
 def exploration(system: str, deviation: Sequence[float], replica: int) -> Exploration:
-    """N2 frames of one system, all very different."""
-    positions = np.zeros((len(deviation), 2, 3))
-    positions[:, 1, 2] = 1.0 + 0.5 * np.arange(len(deviation))
-    trajectory = Trajectory(
-        numbers=np.array([7, 7]),
-        positions=positions,
-        cells=np.zeros((len(deviation), 3, 3)),
-        times=10.0 * np.arange(len(deviation)),
-        pbc=(False, False, False),
-        info={"system": system, "charge": 0, "spin": 0},
-        steps=len(deviation),
-    )
-    return Exploration("test", 0, replica, "walk", [trajectory], np.array(deviation), planned_ps=1.0, seed=1)
+    return explored(deviation, replica=replica, system=system)
 
 
 def share(names: str, fraction: float, left: int = ALL) -> Share:
@@ -53,12 +41,8 @@ def share(names: str, fraction: float, left: int = ALL) -> Share:
 
 
 def select(explorations: Sequence[Exploration], shares: Sequence[Share], cap: int = 10, limit: int = ALL) -> Choice:
-    selector = TrustWindow(TrustWindowOptions(cap=cap, min_difference_A=0.0, lost_after_fs=1e6), Settings())
-    return selector.select(explorations, (), limit, seed=1, shares=shares)
-
-
-def fates(choice: Choice, replica: int) -> list[str]:
-    return [frame.fate for frame in choice.frames if frame.replica == replica]
+    steps: Steps = [{"kind": "window", "lost_after_fs": 1e6}, {"kind": "budget", "cap": cap}]
+    return choose(explorations, steps, limit=limit, shares=shares)
 
 
 def test_a_system_keeps_its_share_though_another_is_less_known() -> None:
@@ -100,8 +84,8 @@ def test_systems_without_a_share_compete_for_the_rest() -> None:
 
 def test_the_random_baseline_keeps_shares_too() -> None:
     runs = [exploration("a", [0.01] * 50, 0), exploration("b", [0.01] * 50, 1)]
-    selector = RandomPicks(RandomPicksOptions(cap=20, min_difference_A=0.0), Settings())
-    choice = selector.select(runs, (), ALL, seed=4, shares=[share("a", 0.2), share("b", 0.8)])
+    steps: Steps = [{"kind": "window", "keep": "all"}, {"kind": "random"}, {"kind": "budget", "cap": 20}]
+    choice = choose(runs, steps, seed=4, shares=[share("a", 0.2), share("b", 0.8)])
     assert Counter(replica for replica, _ in choice.picks) == {0: 4, 1: 16}
     assert 0 < Counter(fates(choice, 0))["over_share"] < 16
 

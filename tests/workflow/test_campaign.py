@@ -226,8 +226,13 @@ def test_what_fizzled_is_tried_again_on_resume(store: Store, launchpad: LaunchPa
 
 
 def test_the_label_budget_is_never_passed(store: Store, launchpad: LaunchPad, load: Loader, work: Work) -> None:
-    selector = {"kind": "trust_window", "f_lo": 0.001, "f_hi": 5.0, "cap": 15, "min_difference_A": 0.02}
-    submit(store, launchpad, load(selector=selector, budget={"labels": 42, "iterations": 9}))
+    steps = [
+        {"kind": "overlap"},
+        {"kind": "window", "f_lo": 0.001, "f_hi": 5.0},
+        {"kind": "difference", "min_difference_A": 0.02},
+        {"kind": "budget", "cap": 15},
+    ]
+    submit(store, launchpad, load(select=steps, budget={"labels": 42, "iterations": 9}))
     work()
     status = campaign_status(store, launchpad, "trimer")
     assert status["verdict"] == "exhausted"
@@ -389,8 +394,13 @@ def test_chapters_are_one_campaign(
     store: Store, launchpad: LaunchPad, load: Loader, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPARC_FW_CHAPTER_NODES", "20")
-    selector = {"kind": "trust_window", "f_lo": 0.001, "f_hi": 5.0, "cap": 5, "min_difference_A": 0.02}
-    submit(store, launchpad, load(selector=selector, budget={"labels": 45, "iterations": 5}))
+    steps = [
+        {"kind": "overlap"},
+        {"kind": "window", "f_lo": 0.001, "f_hi": 5.0},
+        {"kind": "difference", "min_difference_A": 0.02},
+        {"kind": "budget", "cap": 5},
+    ]
+    submit(store, launchpad, load(select=steps, budget={"labels": 45, "iterations": 5}))
     work()
     chapters = [wf["metadata"]["chapter"] for wf in launchpad.workflows.find({}).sort("nodes", 1)]
     assert chapters == list(range(len(chapters)))

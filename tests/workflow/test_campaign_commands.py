@@ -280,8 +280,13 @@ def test_plan_counts_what_the_campaign_then_takes(
     command: Callable[..., Result], load: Loader, launchpad: LaunchPad, work: Work, store: Store, tmp_path: Path
 ) -> None:
     budget = {"labels": 45, "iterations": 4}
-    selector = {"kind": "trust_window", "f_lo": 0.001, "f_hi": 5.0, "cap": 10, "min_difference_A": 0.02}
-    loaded = load(budget=budget, selector=selector)
+    steps = [
+        {"kind": "overlap"},
+        {"kind": "window", "f_lo": 0.001, "f_hi": 5.0},
+        {"kind": "difference", "min_difference_A": 0.02},
+        {"kind": "budget", "cap": 10},
+    ]
+    loaded = load(budget=budget, select=steps)
     (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(loaded.campaign.as_dict()))
     values = json.loads(good(command("plan", "campaign.yaml", "--json")))
     assert values["labels"] == [20, 10, 10, 5]

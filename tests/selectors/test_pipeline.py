@@ -1,48 +1,37 @@
-"""The trust window: known picks, and a fate for every frame."""
+"""Known picks, and a fate for every frame."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
 from ase import Atoms
+from explored import Steps, choose, exploration, fates, step
 from pydantic import ValidationError
 
-from sparc_fw.selectors.base import Choice
-from sparc_fw.selectors.trust_window import TrustWindow, TrustWindowOptions
+from sparc_fw.errors import InputError
+from sparc_fw.selectors.base import Choice, Context, Step, StepOptions
+from sparc_fw.selectors.pipeline import select as run_steps
+from sparc_fw.selectors.pool import Pool
 from sparc_fw.settings import Settings
-from sparc_fw.trajectories import Exploration, Trajectory
+from sparc_fw.trajectories import Exploration
 
-ANY_SEED = 7
-
-
-def exploration(deviation: list[float], bonds: list[float] | None = None, replica: int = 0) -> Exploration:
-    """N2 frames, 10 fs apart, of given bond lengths; by default all very different."""
-    lengths = bonds if bonds is not None else [1.0 + 0.5 * number for number in range(len(deviation))]
-    positions = np.zeros((len(lengths), 2, 3))
-    positions[:, 1, 2] = lengths
-    trajectory = Trajectory(
-        numbers=np.array([7, 7]),
-        positions=positions,
-        cells=np.zeros((len(lengths), 3, 3)),
-        times=10.0 * np.arange(len(lengths)),
-        pbc=(False, False, False),
-        info={"system": "N2", "charge": 0, "spin": 0},
-        steps=20 * len(lengths),
-    )
-    return Exploration("test", 0, replica, "walk", [trajectory], np.array(deviation), planned_ps=1.0, seed=1)
+WINDOW: dict[str, Any] = {"kind": "window"}
 
 
 def select(*explorations: Exploration, labelled: tuple[Atoms, ...] = (), limit: int = 99, **options: Any) -> Choice:
-    selector = TrustWindow(TrustWindowOptions(**options), Settings())
-    return selector.select(explorations, labelled, limit, ANY_SEED)
-
-
-def fates(choice: Choice) -> list[str]:
-    return [frame.fate for frame in choice.frames]
+    """What the usual steps pick, given options of any of them."""
+    window = {key: options[key] for key in ("lost_after_fs",) if key in options}
+    steps: list[dict[str, Any]] = [{"kind": "overlap"}, WINDOW | window]
+    if "spacing_fs" in options:
+        steps.append({"kind": "spacing", "spacing_fs": options["spacing_fs"]})
+    if options.get("min_difference_A", 0.15):
+        steps.append({"kind": "difference", "min_difference_A": options.get("min_difference_A", 0.15)})
+    steps.append({"kind": "budget", "cap": options.get("cap", 45)})
+    return choose(explorations, steps, labelled, limit)
 
 
 def test_classes_at_the_edges_of_the_window() -> None:
@@ -164,7 +153,7 @@ def test_nothing_explored_picks_nothing() -> None:
 
 def test_window_upside_down_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"f_lo, f_hi: found 1 and 0\.5 eV/Å, expected f_lo < f_hi"):
-        TrustWindowOptions(f_lo=1.0, f_hi=0.5)
+        step("window", f_lo=1.0, f_hi=0.5)
 
 
 def test_nothing_is_picked_after_a_replica_was_lost() -> None:
@@ -176,3 +165,103 @@ def test_nothing_is_picked_after_a_replica_was_lost() -> None:
     assert fates(select(exploration(deviation), lost_after_fs=31.0))[7] == "pick"
     other = exploration([0.4, 0.4], [6.0, 7.0], replica=1)
     assert fates(select(exploration(deviation), other, lost_after_fs=30.0))[-2:] == ["pick", "pick"]
+
+
+def test_the_order_of_the_steps_is_the_users() -> None:
+    runs = [exploration([0.9, 0.8, 0.7, 0.6])]
+    spaced = {"kind": "spacing", "spacing_fs": 15.0}
+    # Side by side rules fill the cap; a step between them makes the first choose for the second.
+    assert fates(choose(runs, [WINDOW, {"kind": "budget", "cap": 2}, spaced])) == [
+        "pick",
+        "too_close_in_time",
+        "pick",
+        "over_cap",
+    ]
+    apart = [WINDOW, {"kind": "budget", "cap": 2}, {"kind": "overlap"}, spaced]
+    assert fates(choose(runs, apart)) == ["pick", "too_close_in_time", "over_cap", "over_cap"]
+
+
+def test_a_frame_that_one_rule_refuses_stands_in_nobodys_way() -> None:
+    # 0.8 is like 0.9 and not picked, so that 0.7, which is near 0.8 in time alone, is.
+    runs = [exploration([0.9], [1.2]), exploration([0.8, 0.7], [1.2, 1.9], replica=1)]
+    rules: Steps = [{"kind": "spacing", "spacing_fs": 50.0}, {"kind": "difference"}]
+    assert fates(choose(runs, [WINDOW, *rules])) == ["pick", "too_similar", "pick"]
+
+
+def test_the_campaigns_budget_holds_without_a_budget_step() -> None:
+    runs = [exploration([0.6, 0.9, 0.7, 0.8])]
+    lists: list[Steps] = [[WINDOW], [WINDOW, {"kind": "difference"}], [{"kind": "difference"}, WINDOW]]
+    for steps in lists:
+        assert choose(runs, steps, limit=2).picks == [(0, 1), (0, 3)]
+        assert len(choose(runs, steps).picks) == 4
+
+
+def test_caps_of_systems_and_replicas() -> None:
+    runs = [exploration([0.9, 0.8, 0.7], replica=n, system=name) for n, name in enumerate(("a", "a", "b"))]
+    by_replica = choose(runs, [WINDOW, {"kind": "budget", "per_replica": 2}])
+    assert by_replica.picks == [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]
+    by_system = choose(runs, [WINDOW, {"kind": "budget", "per_system": 2, "cap": 3}])
+    assert by_system.picks == [(0, 0), (1, 0), (2, 0)]
+    assert Counter(fates(by_system)) == {"pick": 3, "over_cap": 6}
+
+
+def test_what_a_screen_calls_failed_is_failed_behind_the_window_too() -> None:
+    runs = [exploration([0.01, 0.5, 0.5], [0.3, 0.3, 1.5])]
+    before = choose(runs, [{"kind": "overlap"}, WINDOW])
+    assert fates(before) == ["overlap", "overlap", "pick"]
+    behind = choose(runs, [WINDOW, {"kind": "overlap"}])
+    assert fates(behind) == ["accurate", "overlap", "pick"]
+    for choice in (before, behind):
+        assert [frame.frame_class for frame in choice.frames] == ["failed", "failed", "candidate"]
+
+
+def test_overlap_goes_by_its_fraction() -> None:
+    # Covalent radius of N: 0.71 Å.
+    runs = [exploration([0.5, 0.5], [0.9, 1.2])]
+    assert fates(choose(runs, [{"kind": "overlap", "fraction": 0.7}, WINDOW])) == ["overlap", "pick"]
+    assert fates(choose(runs, [{"kind": "overlap", "fraction": 0.5}, WINDOW])) == ["pick", "pick"]
+
+
+class MeddlingOptions(StepOptions):
+    kind: Literal["meddling"] = "meddling"
+    fate: str = ""
+    score: float = 0.0
+
+
+class Meddling(Step[MeddlingOptions]):
+    """A third party's step that does not keep to the rules."""
+
+    Options: ClassVar[type[MeddlingOptions]] = MeddlingOptions
+
+    def apply(self, pool: Pool, context: Context) -> None:
+        pool.fate[0] = self.options.fate
+        pool.score[:] = self.options.score
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"fate": ""}, "changed the fate of frames that were out"),
+        ({"fate": "accurate", "score": float("inf")}, "left frames in whose score is not finite"),
+    ],
+)
+def test_a_step_that_breaks_the_rules_is_named(options: dict[str, Any], told: str) -> None:
+    meddling = Meddling(MeddlingOptions.model_construct(kind="meddling", **options), Settings())
+    with pytest.raises(InputError, match=rf"^select\[1\] \(meddling\): {told}"):
+        run_steps([exploration([0.1, 0.5])], [step("window"), meddling], Context((), 9, 1))
+
+
+def test_a_frame_leaves_once_and_for_a_reason() -> None:
+    pool = Pool([exploration([0.1, 0.5])])
+    pool.drop([1], "wet")
+    with pytest.raises(ValueError, match="row 1 cannot be dropped as 'cold': it is out already"):
+        pool.drop([0, 1], "cold")
+    for reason in ("", "pick"):
+        with pytest.raises(ValueError, match="expected a word that says why"):
+            pool.drop([0], reason)
+    assert pool.alive().tolist() == [0]
+
+
+def test_without_a_class_nothing_is_concluded() -> None:
+    with pytest.raises(InputError, match="left frames without a class"):
+        choose([exploration([0.1])], [{"kind": "overlap"}])

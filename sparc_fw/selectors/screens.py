@@ -1,0 +1,70 @@
+"""Frames that no reference calculation is worth having of."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from sparc_fw.geometry.overlap import FRACTION, overlapping
+from sparc_fw.measure_names import FORCE_MAX
+from sparc_fw.selectors.base import Context, Step, StepOptions, StepOptionsType
+from sparc_fw.selectors.pool import Pool
+from sparc_fw.trajectories import Trajectory
+
+BROKEN = "nan"
+
+
+def drop_broken(pool: Pool) -> None:
+    """Take out frames without a finite position or force deviation: every selection begins so."""
+    broken = ~np.isfinite(pool.measures[FORCE_MAX])
+    for rows, trajectory in pool.runs():
+        broken[rows] |= ~np.isfinite(trajectory.positions).all(axis=(1, 2))
+    fail(pool, broken, BROKEN)
+
+
+def fail(pool: Pool, found: np.ndarray, reason: str) -> None:
+    """Call frames failed, and take out those that are in."""
+    pool.frame_class[found] = "failed"
+    pool.drop(np.flatnonzero(found & (pool.fate == "")), reason)
+
+
+class Screen(Step[StepOptionsType]):
+    """Takes out frames that are wrong, whatever the committee says of them; they count as failed."""
+
+    reason: ClassVar[str]
+
+    @abstractmethod
+    def finds(self, trajectory: Trajectory, places: np.ndarray) -> np.ndarray:
+        """Which of the frames at some places of a trajectory, all of them finite, are wrong; shape of `places`."""
+
+    def apply(self, pool: Pool, context: Context) -> None:
+        """Take them out; those that are out already count as failed, too."""
+        sound = pool.fate != BROKEN
+        found = np.zeros(len(pool), dtype=bool)
+        for rows, trajectory in pool.runs():
+            places = np.flatnonzero(sound[rows])
+            found[rows.start + places] = self.finds(trajectory, places)
+        fail(pool, found, self.reason)
+
+
+class OverlapOptions(StepOptions):
+    """Options of the step ``overlap``."""
+
+    kind: Literal["overlap"] = "overlap"
+    fraction: float = Field(FRACTION, gt=0, lt=1)
+    """Atoms nearer than this fraction of the sum of their covalent radii overlap."""
+
+
+class Overlap(Screen[OverlapOptions]):
+    """Takes out frames with atoms on top of each other."""
+
+    Options: ClassVar[type[OverlapOptions]] = OverlapOptions
+    reason = "overlap"
+
+    def finds(self, trajectory: Trajectory, places: np.ndarray) -> np.ndarray:
+        """Which frames have two atoms too near each other."""
+        positions, cells = trajectory.positions[places], trajectory.cells[places]
+        return overlapping(trajectory.numbers, positions, cells, trajectory.pbc, self.options.fraction)
