@@ -17,6 +17,7 @@ from test_ase_md import Counted
 
 from known_potential import Known
 from sparc_fw.errors import InputError
+from sparc_fw.explorers.ase_md import ASEOptions
 from sparc_fw.explorers.base import Replica
 from sparc_fw.explorers.phase_options import Phase, PhasesOptions
 from sparc_fw.explorers.phase_run import chosen_steps
@@ -134,6 +135,16 @@ def test_atoms_change_between_phases_and_velocities_are_handed_on() -> None:
 def test_geometry_defaults_to_the_start() -> None:
     [found] = run({"name": "one", "run": [nvt(0.02)], "sampling": {"frames": 2}})
     assert len(found.numbers) == 4
+
+
+def test_runs_are_shortened_to_a_fraction_of_the_iterations_time() -> None:
+    phases = explorer({"name": "a", "run": [nvt(0.2), nvt(0.6)]}).options
+    assert phases.shortened(0, 0.5).planned_ps(0) == pytest.approx(0.4)
+    assert phases.shortened(0, 1.0) == phases
+    walk = ASEOptions(kind="ase_md", duration_ps=[1.0, 2.0], schedule={2: {"duration_ps": [4.0]}})
+    assert [walk.shortened(n, 0.25).planned_ps(n) for n in range(4)] == [0.25, 0.5, 1.0, 1.0]
+    # A frame at least is seen.
+    assert walk.shortened(0, 1e-6).planned_ps(0) == pytest.approx(walk.frame_every_fs / 1000)
 
 
 def test_an_end_of_the_last_iteration() -> None:
