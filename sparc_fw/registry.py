@@ -50,6 +50,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "window": "sparc_fw.selectors.window:Window",
         "random": "sparc_fw.selectors.baselines:Random",
         "uniform": "sparc_fw.selectors.baselines:Uniform",
+        "energy": "sparc_fw.selectors.baselines:Energy",
         "time_windows": "sparc_fw.selectors.thinning:TimeWindows",
         "reaction_step": "sparc_fw.selectors.thinning:ReactionStep",
         "spacing": "sparc_fw.selectors.spacing:Spacing",
