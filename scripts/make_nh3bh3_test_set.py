@@ -26,12 +26,13 @@ from ase.md.langevin import Langevin
 
 from sparc_fw.errors import StageFailed
 from sparc_fw.geometry.build import structure_of
-from sparc_fw.geometry.descriptor import farthest_points, sorted_distances
+from sparc_fw.geometry.descriptor import sorted_distances
 from sparc_fw.geometry.scan import scan_frames
 from sparc_fw.geometry.sources import ScanSource
 from sparc_fw.labelers.pyscf import PySCFLabeler, PySCFOptions
 from sparc_fw.labelers.xtb import XTBLabeler, XTBOptions
 from sparc_fw.loading import load_campaign
+from sparc_fw.selectors.diversity import farthest_points
 from sparc_fw.settings import Settings
 
 CAMPAIGN = Path(__file__).parents[1] / "fw_templates" / "campaigns" / "nh3bh3.yaml"

@@ -81,25 +81,29 @@ class PullsFound:
 
 def biased_runs(store: Store, campaign: Campaign, iterations: int) -> list[WindowsFound | PullsFound]:
     """Free energies and barriers of every iteration whose biased runs are all there, in order."""
+    return [found for iteration in range(iterations) for found in biased_runs_of(store, campaign, iteration)]
+
+
+def biased_runs_of(store: Store, campaign: Campaign, iteration: int) -> list[WindowsFound | PullsFound]:
+    """Free energies and barriers of one iteration, of those whose runs are all there."""
     found: list[WindowsFound | PullsFound] = []
-    for iteration in range(iterations):
-        for (index, system), replicas in _groups(campaign).items():
-            options = campaign.explorer[index].at(iteration)
-            if isinstance(options, PhasesOptions):
-                found += _phase_pulls(store, campaign.name, options, system, iteration, replicas)
-            if not isinstance(options, MDOptions):
-                continue
-            umbrellas = free_umbrellas(options.bias) if options.windows is not None else []
-            steered = _steered(options.bias)
-            if not umbrellas and not steered:
-                continue
-            explorations = _runs(store, campaign.name, iteration, replicas)
-            if explorations is None:
-                continue
-            runs = [exploration.trajectories[-1] for exploration in explorations]
-            place = _place(options, system, iteration, umbrellas or steered[:1])
-            kelvins = [by_place(options.temperature_K, number) for number in range(len(runs))]
-            found.append(_windows(place, options, runs) if umbrellas else _pulls(place, options.bias, kelvins, runs))
+    for (index, system), replicas in _groups(campaign).items():
+        options = campaign.explorer[index].at(iteration)
+        if isinstance(options, PhasesOptions):
+            found += _phase_pulls(store, campaign.name, options, system, iteration, replicas)
+        if not isinstance(options, MDOptions):
+            continue
+        umbrellas = free_umbrellas(options.bias) if options.windows is not None else []
+        steered = _steered(options.bias)
+        if not umbrellas and not steered:
+            continue
+        explorations = _runs(store, campaign.name, iteration, replicas)
+        if explorations is None:
+            continue
+        runs = [exploration.trajectories[-1] for exploration in explorations]
+        place = _place(options, system, iteration, umbrellas or steered[:1])
+        kelvins = [by_place(options.temperature_K, number) for number in range(len(runs))]
+        found.append(_windows(place, options, runs) if umbrellas else _pulls(place, options.bias, kelvins, runs))
     return found
 
 

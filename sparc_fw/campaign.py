@@ -18,9 +18,9 @@ from sparc_fw.registry import ByKind, OneOrMore
 from sparc_fw.section import Section
 from sparc_fw.selectors.base import StepOptions
 from sparc_fw.selectors.defaults import default_steps
+from sparc_fw.selectors.goals import Convergence, EnergyDifference, Fraction
 from sparc_fw.selectors.shares import divided
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 ROUNDING = 1e-9
 """By so much fractions may differ from 1 because of how computers add."""
 SHARES_TOLERANCE = 0.01
@@ -118,23 +118,6 @@ class Validation(Section):
     """Fraction of each iteration's labels that is held out; once held out, always held out."""
 
 
-class Convergence(Section):
-    """When an iteration concludes that it is enough, or that it got out of hand."""
-
-    max_unsure_fraction: Fraction = 0.05
-    """Candidate and failed frames together must stay below this fraction of the explored frames."""
-    patience: int = Field(1, ge=1)
-    """For so many iterations in a row."""
-    min_frames: int = Field(100, ge=1)
-    """Least number of explored frames on which convergence can be stated."""
-    min_survived_fraction: Fraction = 0.9
-    """Least fraction of the planned exploration time that the runs must have survived to call it converged."""
-    max_failed_fraction: Fraction = 0.5
-    """More failed frames than this and the iteration has exploded."""
-    max_exploded: int = Field(2, ge=1)
-    """So many exploded iterations in a row end the campaign."""
-
-
 class Budget(Section):
     """What the campaign may spend."""
 
@@ -195,6 +178,20 @@ class Campaign(Section):
         for key, source in self.sources_by_key().items():
             if source.system is not None and source.system not in names:
                 raise ValueError(f"{key}.system: found {source.system!r}, expected one of {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_goals(self) -> Campaign:
+        names = [system.name for system in self.systems]
+        titles = [explorer.title for explorer in self.explorer]
+        for key in ("reach", "observables"):
+            for index, goal in enumerate(getattr(self.convergence, key)):
+                for word, known in (("system", names), ("explorer", titles)):
+                    found = getattr(goal, word, None)
+                    if found is not None and found not in known:
+                        raise ValueError(
+                            f"convergence.{key}[{index}].{word}: found {found!r}, expected one of {', '.join(known)}"
+                        )
         return self
 
     @model_validator(mode="after")
@@ -304,6 +301,9 @@ class Campaign(Section):
                 named.append((source.path, f"{key}.path"))
         for key, options in self.explorers().items():
             named += [(path, key) for path in options.paths]
+        for index, observable in enumerate(self.convergence.observables):
+            if isinstance(observable, EnergyDifference):
+                named += [(path, f"convergence.observables[{index}].of") for path in observable.of]
         keys: dict[str, str] = {}
         for path, key in named:
             keys.setdefault(path, key)

@@ -86,10 +86,14 @@ def dataset(store: Store, campaign: Campaign, iteration: int) -> Dataset:
             complete = False
     if not complete:
         store.label_cache.trim()
+    held_out: dict[int, list[LabelBlock]] = {}
+    for frameset, part in zip(framesets, parts, strict=True):
+        held_out.setdefault(frameset["iteration"], []).append(part.held_out)
     return Dataset(
         Labels([part.train for part in parts]),
         Labels([part.held_out for part in parts]),
         sum(part.left_out for part in parts),
+        {iteration: Labels(blocks) for iteration, blocks in held_out.items()},
     )
 
 

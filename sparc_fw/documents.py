@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -129,11 +130,14 @@ class Dataset:
     ----------
     left_out : int
         Good labels that are in neither, because their energy is too high.
+    held_out : dict of int to sequence of Label
+        What is held out, by the iteration that it came from; empty where nobody asked.
     """
 
     train: Sequence[Label]
     validation: Sequence[Label]
     left_out: int = 0
+    held_out: dict[int, Sequence[Label]] = field(default_factory=dict)
 
 
 @dataclass
@@ -204,23 +208,41 @@ class Selection:
     """Whether the next iteration is to be appended."""
     measure: str = FORCE_MAX
     """What the window's thresholds are for, and the quantiles."""
+    observed: list[dict[str, Any]] = field(default_factory=list)
+    """What the observables that convergence names were, each an `Observed` with its ``key``."""
 
 
 @dataclass
 class Errors:
-    """Root-mean-square errors on a fixed set of labels.
+    """Errors on a fixed set of labels.
 
     Attributes
     ----------
-    force_rmse : float
-        Over all components, eV/Å.
+    force_rmse, force_mae : float
+        Root mean square and mean absolute value over all components, eV/Å.
     energy_rmse : float
         Per atom, eV/atom.
+    frames, atoms : int
+        How many there are, atoms over all frames.
     """
 
     force_rmse: float
+    force_mae: float
     energy_rmse: float
     frames: int
+    atoms: int
+
+    @classmethod
+    def pooled(cls, parts: Sequence[Errors]) -> Errors:
+        """The errors on several sets taken together, none of them empty."""
+        frames, atoms = sum(part.frames for part in parts), sum(part.atoms for part in parts)
+        return cls(
+            force_rmse=math.sqrt(sum(part.force_rmse**2 * part.atoms for part in parts) / atoms),
+            force_mae=sum(part.force_mae * part.atoms for part in parts) / atoms,
+            energy_rmse=math.sqrt(sum(part.energy_rmse**2 * part.frames for part in parts) / frames),
+            frames=frames,
+            atoms=atoms,
+        )
 
 
 @dataclass
@@ -230,8 +252,9 @@ class Report:
     Attributes
     ----------
     members : list of dict
-        Per member: ``validation``, ``test`` (`Errors` as dict or None), ``scan_rmse`` (eV or None), ``scan`` (energies
-        along the scan, eV, or None).
+        Per member: ``validation``, ``test`` (`Errors` as dict or None), ``held_out`` (`Errors` as dict, by the
+        iteration that the held-out labels came from, as text), ``scan_rmse`` (eV or None), ``scan`` (energies along the
+        scan, eV, or None), ``differences`` (energies between the end states that convergence names, eV, by its place).
     best : int
         Member with the least validation force error.
     left_out : int

@@ -158,6 +158,7 @@ PLAIN_SELECTION_FIELDS = (
     "sentence",
     "go_on",
     "measure",
+    "observed",
 )
 
 

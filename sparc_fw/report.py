@@ -62,12 +62,30 @@ def report_text(status: dict[str, Any], pictures: list[str], biased: Sequence[st
             lines.append(f"- Iteration {row['iteration']}: {row['sentence']}. Frames: {counted(row['fates'])}.")
     told = learning_sentences(status) + saving_sentences(status) + loss_sentences(status)
     lines += ["", *(f"- {sentence}" for sentence in told)]
+    lines += memory_table(status)
     if biased:
         lines += ["", "## Free energies and work", "", *(f"- {sentence}" for sentence in biased)]
     lines += ["", *(f"![{name}]({name})" for name in pictures)]
     for problem in status["problems"]:
         lines.append(f"- FIZZLED {problem['name']} (Firework {problem['fw_id']}): {problem['reason']}")
     return "\n".join(lines) + "\n"
+
+
+def memory_table(status: dict[str, Any]) -> list[str]:
+    """Mean force errors of all committees on labels that never change, as Markdown; empty before the second model."""
+    sets = status["fixed_sets"]
+    count = max((one["first"] + len(one["mae"]) for one in sets), default=0)
+    if count < 2:
+        return []
+    names = ["test set" if one["name"] == "test" else f"held out in iteration {one['name']}" for one in sets]
+    lines = ["", "## What is known of labels that never change", ""]
+    lines += ["Mean absolute force error in eV/Å, mean over the members; none was ever trained on.", ""]
+    lines += ["| " + " | ".join(["iteration", *names]) + " |", "|" + "---|" * (len(sets) + 1)]
+    for iteration in range(count):
+        cells = [f"{one['mae'][iteration - one['first']]:.3f}" if iteration >= one["first"] else "" for one in sets]
+        lines.append("| " + " | ".join([str(iteration), *cells]) + " |")
+    since = [f"{100 * one['forgetting']:+.0f} %" if len(one["mae"]) > 1 else "" for one in sets]
+    return [*lines, "| " + " | ".join(["change since its first", *since]) + " |"]
 
 
 def _row(row: dict[str, Any]) -> list[str]:

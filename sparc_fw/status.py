@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from fireworks import LaunchPad
 
-from sparc_fw.documents import IMPORT, ON_THE_FLY
+from sparc_fw.documents import IMPORT, ON_THE_FLY, Report
 from sparc_fw.frame_records import on_the_way
 from sparc_fw.label_facts import LabelFacts, Tally
 from sparc_fw.launchpad import campaign_workflows
 from sparc_fw.measure_names import FORCE_MAX
 from sparc_fw.mongo import MongoDocument
+from sparc_fw.selectors.forgetting import memories
 from sparc_fw.store import Store
 
 STAGES = ("label", "train", "explore", "validate", "check", "select")
@@ -70,7 +72,8 @@ def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str
         campaign_id, (key for record in framesets for key in [*record["keys"], *on_the_way(record)])
     )
     trained = Tally(facts)
-    iterations = _iterations(store, record, framesets, trained, Tally(facts))
+    reports = store.report_records(campaign_id)
+    iterations = _iterations(store, record, framesets, reports, trained, Tally(facts))
     for frameset in framesets:
         if frameset["role"] == IMPORT:
             trained.add(frameset["keys"])
@@ -90,6 +93,7 @@ def campaign_status(store: Store, lpad: LaunchPad, campaign_id: str) -> dict[str
         "created": record["created"],
         "promoted": record.get("promoted"),
         "iterations": iterations,
+        "fixed_sets": [asdict(memory) | {"forgetting": memory.ratio} for memory in memories(reports)],
         "reference": {role: _reference(framesets, facts, role) for role in ("test", "scan")},
         "running": _running(lpad, campaign_id),
         "problems": problems(lpad, campaign_id),
@@ -149,7 +153,12 @@ def _last_words(trace: str) -> str:
 
 
 def _iterations(
-    store: Store, campaign: MongoDocument, framesets: list[MongoDocument], tally: Tally, asked: Tally
+    store: Store,
+    campaign: MongoDocument,
+    framesets: list[MongoDocument],
+    reports: list[Report],
+    tally: Tally,
+    asked: Tally,
 ) -> list[dict[str, Any]]:
     """One row for each iteration.
 
@@ -158,7 +167,7 @@ def _iterations(
     """
     campaign_id = campaign["_id"]
     selections = {record["iteration"]: record for record in store.selection_records(campaign_id)}
-    reports = {report.iteration: report for report in store.report_records(campaign_id)}
+    by_iteration = {report.iteration: report for report in reports}
     rows = []
     seconds = stage_seconds(store, campaign_id)
     imports = [frameset for frameset in framesets if frameset["role"] == IMPORT]
@@ -179,7 +188,7 @@ def _iterations(
         for record in while_exploring:
             asked.add([*record["keys"], *on_the_way(record)])
         counts = tally.counts()
-        report = reports.get(iteration)
+        report = by_iteration.get(iteration)
         best = report.members[report.best] if report else {}
         selection = selections.get(iteration, {})
         labelled = iteration + 1 in begun or (bool(selection.get("go_on")) and campaign["state"] not in ENDED)
@@ -251,13 +260,14 @@ def selection_quantiles(selection: dict[str, Any]) -> dict[str, float] | None:
 def _errors(errors: dict[str, Any] | None) -> dict[str, float] | None:
     if errors is None:
         return None
-    return {"force_rmse": errors["force_rmse"], "energy_rmse": errors["energy_rmse"], "frames": errors["frames"]}
+    return {key: errors[key] for key in ("force_rmse", "force_mae", "energy_rmse", "frames")}
 
 
 def _member(member: dict[str, Any]) -> dict[str, Any]:
     return {
         "test": _errors(member["test"]),
         "validation": _errors(member["validation"]),
+        "held_out": {iteration: _errors(errors) for iteration, errors in member["held_out"].items()},
         "scan_rmse": member["scan_rmse"],
     }
 

@@ -99,18 +99,20 @@ class MDOptions(TimedOptions):
             return self
         if any(isinstance(bias, Steered) for bias in self.bias):
             raise ValueError("continue_bias: found a steered bias, which begins anew in every run; expected none")
-        texts = (getattr(self, f"{engine}{end}", None) for engine in ("plumed", "colvars") for end in ("", "_file"))
-        if not any(isinstance(bias, Metadynamics | AdaptiveForce) for bias in self.bias) and not any(texts):
+        texts = [f"{engine}{end}" for engine in ("plumed", "colvars") for end in ("", "_file")]
+        learners = any(isinstance(bias, Metadynamics | AdaptiveForce) for bias in self.bias)
+        if not learners and not any(getattr(self, text, None) for text in texts):
             raise ValueError(
                 "continue_bias: found no bias that learns, expected one of kind metadynamics or abf, or text of PLUMED "
                 "or COLVARS"
             )
-        changed = [number for number, changes in self.schedule.items() if "bias" in changes]
-        if changed:
-            raise ValueError(
-                f"schedule[{changed[0]}]: found 'bias' beside continue_bias, expected the same bias in all iterations: "
-                "what one learned does not fit another"
-            )
+        for number, changes in self.schedule.items():
+            for key in ("bias", *texts):
+                if key in changes:
+                    raise ValueError(
+                        f"schedule[{number}]: found {key!r} beside continue_bias, expected the same bias in all "
+                        "iterations: what one learned does not fit another"
+                    )
         return self
 
     @property

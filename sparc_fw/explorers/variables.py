@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from ase import Atoms
+from ase.geometry import get_angles, get_dihedrals
 
 from sparc_fw.explorers.bias import Angle, Coordination, Difference, Dihedral, Distance, Variable
+from sparc_fw.geometry.descriptor import Pbc, nearest_images
 
 UNITS = {"distance": "Å", "difference": "Å", "angle": "°", "dihedral": "°", "coordination": ""}
 
 
 def value_of(cv: Variable, frame: Atoms) -> float:
     """A variable of a frame, Å or degrees, by the nearest images where it is periodic."""
-    mic = bool(frame.pbc.any())
-    if isinstance(cv, Distance):
-        return float(frame.get_distance(*cv.atoms, mic=mic))
-    if isinstance(cv, Difference):
-        return float(frame.get_distance(*cv.atoms, mic=mic) - frame.get_distance(*cv.minus, mic=mic))
+    pbc = (bool(frame.pbc[0]), bool(frame.pbc[1]), bool(frame.pbc[2]))
+    return float(values_of(cv, frame.positions[None], frame.cell.array[None], pbc)[0])
+
+
+def values_of(cv: Variable, positions: np.ndarray, cells: np.ndarray, pbc: Pbc) -> np.ndarray:
+    """A variable of many frames, Å or degrees, by the nearest images where they are periodic.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n_frames, n_atoms, 3)
+        Å.
+    cells : ndarray of shape (n_frames, 3, 3)
+        Å.
+
+    Returns
+    -------
+    ndarray of shape (n_frames,)
+    """
+
+    def between(first: Sequence[int], second: Sequence[int]) -> np.ndarray:
+        return nearest_images(positions[:, second] - positions[:, first], cells, pbc)
+
+    a = cv.atoms
+    if isinstance(cv, Coordination):
+        pairs = [(one, other) for one in a for other in cv.around]
+        x = np.linalg.norm(between([one for one, _ in pairs], [other for _, other in pairs]), axis=2) / cv.radius_A
+        # (1 - x^6) / (1 - x^12), without the hole at x = 1.
+        return np.asarray((1 / (1 + x**6)).sum(axis=1))
+    steps = between(a[:-1], a[1:])
     if isinstance(cv, Angle):
-        return float(frame.get_angle(*cv.atoms, mic=mic))
+        return np.asarray(get_angles(-steps[:, 0], steps[:, 1]))
     if isinstance(cv, Dihedral):
-        return float(nearest_turn(frame.get_dihedral(*cv.atoms, mic=mic)))
-    assert isinstance(cv, Coordination)
-    x = np.array([frame.get_distances(atom, cv.around, mic=mic) for atom in cv.atoms]) / cv.radius_A
-    # (1 - x^6) / (1 - x^12), without the hole at x = 1.
-    return float((1 / (1 + x**6)).sum())
+        return nearest_turn(get_dihedrals(steps[:, 0], steps[:, 1], steps[:, 2]))
+    length = np.linalg.norm(steps[:, 0], axis=1)
+    if isinstance(cv, Difference):
+        length = length - np.linalg.norm(between(cv.minus[:1], cv.minus[1:])[:, 0], axis=1)
+    return np.asarray(length)
 
 
 def nearest_turn(degrees: np.ndarray | float) -> np.ndarray:

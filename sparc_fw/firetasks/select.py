@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 
 import numpy as np
 from fireworks import FWAction
 
-from sparc_fw.documents import PICK, Selection
+from sparc_fw.biased_runs import biased_runs_of
+from sparc_fw.documents import PICK, Report, Selection
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.firetasks.budget import labels_spent, shares_left
+from sparc_fw.mongo import MongoDocument
+from sparc_fw.observed import Seen, changes, observe, unreached
 from sparc_fw.seeds import derive_seed
 from sparc_fw.selectors.base import Choice, Context
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
+from sparc_fw.selectors.forgetting import memories
+from sparc_fw.selectors.goals import FromExplorer
+from sparc_fw.selectors.observables import Observed
 from sparc_fw.selectors.pipeline import select
 from sparc_fw.trajectories import Exploration
 
@@ -63,14 +70,31 @@ class SelectTask(CampaignTask):
             iteration=self.iteration,
         )
         choice = select(explorations, self.steps, context)
-        outcome = self._conclude(choice, explorations, spent)
-        return self._selection(choice, outcome, explorations)
+        reports = [r for r in self.store.report_records(self.campaign_id) if r.iteration <= self.iteration]
+        seen = self._seen(choice, explorations, reports)
+        observed = observe(self.campaign, seen)
+        outcome = self._conclude(choice, spent, seen, observed, reports)
+        selection = self._selection(choice, outcome, explorations)
+        selection.observed = [{"key": key, **asdict(each)} for key, each in observed.items()]
+        return selection
 
-    def _conclude(self, choice: Choice, explorations: list[Exploration], spent: int) -> Outcome:
-        planned = sum(exploration.planned_ps for exploration in explorations)
-        survived = sum(exploration.survived_ps for exploration in explorations)
+    def _seen(self, choice: Choice, explorations: list[Exploration], reports: list[Report]) -> Seen:
+        """What there is to see of the observables that the campaign names."""
+        failed = {exploration.replica: np.zeros(len(exploration), dtype=bool) for exploration in explorations}
+        for frame in choice.frames:
+            failed[frame.replica][frame.index] = frame.frame_class == "failed"
+        asked = any(isinstance(observable, FromExplorer) for observable in self.campaign.convergence.observables)
+        biased = biased_runs_of(self.store, self.campaign, self.iteration) if asked else []
+        return Seen(biased, explorations, failed, reports[-1] if reports else None)
+
+    def _conclude(
+        self, choice: Choice, spent: int, seen: Seen, observed: dict[str, Observed], reports: list[Report]
+    ) -> Outcome:
+        planned = sum(exploration.planned_ps for exploration in seen.explorations)
+        survived = sum(exploration.survived_ps for exploration in seen.explorations)
         record = self.store.campaign_record(self.campaign_id)
         earlier = [r for r in self.store.selection_records(self.campaign_id) if r["iteration"] < self.iteration]
+        before = {values["key"]: _observed(values) for values in (earlier[-1]["observed"] if earlier else [])}
         return conclude(
             choice,
             Progress(
@@ -80,6 +104,9 @@ class SelectTask(CampaignTask):
                 planned_ps=planned,
                 survived_ps=survived,
                 earlier=[(r["fractions"], r["verdict"]) for r in earlier],
+                memories=memories(reports),
+                unreached=unreached(self.campaign, seen),
+                changes=changes(self.campaign, before, observed),
             ),
             self.campaign.convergence,
             self.campaign.budget,
@@ -107,3 +134,8 @@ class SelectTask(CampaignTask):
             sentence=outcome.sentence,
             go_on=outcome.go_on,
         )
+
+
+def _observed(values: MongoDocument) -> Observed:
+    """An observable as a selection's record keeps it."""
+    return Observed(**{name: value for name, value in values.items() if name != "key"})

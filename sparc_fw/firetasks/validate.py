@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from fireworks import FWAction
 
 from sparc_fw.dataset import dataset, reference_labels
-from sparc_fw.documents import Label, Report
+from sparc_fw.documents import Errors, Label, Report
 from sparc_fw.firetasks.base import CampaignTask
+from sparc_fw.geometry.build import frame_of
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.potentials.base import Evaluator
 from sparc_fw.potentials.committee import energies, errors
 from sparc_fw.seeds import derive_seed
+from sparc_fw.selectors.goals import EnergyDifference
 from sparc_fw.suspicion import examined, find_suspects
 
 
@@ -31,12 +34,15 @@ class ValidateTask(CampaignTask):
         from sparc_fw.workflow import append_checks
 
         data = dataset(self.store, self.campaign, self.iteration)
-        validation = data.validation
         test = reference_labels(self.store, self.campaign_id, "test")
         scan = reference_labels(self.store, self.campaign_id, "scan")
         committee = self.store.committee(self.campaign_id, self.iteration)
         evaluators = [self.potential.load(self._model_file(model)) for model in committee]
-        members = [_measure(evaluator, validation, test, scan) for evaluator in evaluators]
+        ends = self._end_states()
+        members = [
+            _measure(evaluator, data.held_out, test, scan) | {"differences": _differences(evaluator, ends)}
+            for evaluator in evaluators
+        ]
         report = Report(
             campaign_id=self.campaign_id,
             iteration=self.iteration,
@@ -51,6 +57,17 @@ class ValidateTask(CampaignTask):
         action = append_checks(self.store, self.lpad, self.campaign, self.iteration, systems)
         action.stored_data = {"best": report.best}
         return action
+
+    def _end_states(self) -> dict[str, list[Atoms]]:
+        """The two structures of every energy difference that convergence asks for, by its place there."""
+        files = self.store.campaign_files(self.campaign_id)
+        return {
+            str(place): [
+                frame_of(self.campaign, files, self.campaign.system(goal.system).name, path) for path in goal.of
+            ]
+            for place, goal in enumerate(self.campaign.convergence.observables)
+            if isinstance(goal, EnergyDifference)
+        }
 
     def _flag_suspects(self, evaluators: list[Evaluator], labels: list[Label]) -> set[str]:
         """Note which labels the committee cannot believe; returns the systems that have any."""
@@ -74,9 +91,13 @@ class ValidateTask(CampaignTask):
         return self.store.files.path(model["file"], model["suffix"])
 
 
-def _measure(evaluator: Evaluator, validation: Sequence[Label], test: list[Label], scan: list[Label]) -> dict[str, Any]:
+def _measure(
+    evaluator: Evaluator, held_out: Mapping[int, Sequence[Label]], test: list[Label], scan: list[Label]
+) -> dict[str, Any]:
+    found = {str(iteration): errors(evaluator, labels) for iteration, labels in held_out.items() if labels}
     row: dict[str, Any] = {
-        "validation": asdict(errors(evaluator, validation)) if validation else None,
+        "validation": asdict(Errors.pooled(list(found.values()))) if found else None,
+        "held_out": {iteration: asdict(each) for iteration, each in found.items()},
         "test": asdict(errors(evaluator, test)) if test else None,
         "scan": None,
         "scan_rmse": None,
@@ -87,6 +108,11 @@ def _measure(evaluator: Evaluator, validation: Sequence[Label], test: list[Label
         row["scan"] = [float(energy) for energy in curve]
         row["scan_rmse"] = scan_rmse(curve, reference)
     return row
+
+
+def _differences(evaluator: Evaluator, ends: Mapping[str, list[Atoms]]) -> dict[str, float]:
+    """Energy of the second structure of each pair above the first, eV."""
+    return {place: float(np.subtract(*energies(evaluator, pair)[::-1])) for place, pair in ends.items()}
 
 
 def scan_rmse(curve: np.ndarray, reference: np.ndarray) -> float:

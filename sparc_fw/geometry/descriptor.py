@@ -32,16 +32,31 @@ def pair_distances(positions: np.ndarray, cells: np.ndarray | None = None, pbc: 
     """
     first, second = np.triu_indices(positions.shape[1], 1)
     vectors = positions[:, second] - positions[:, first]
-    if cells is None or not any(pbc):
-        return np.asarray(np.linalg.norm(vectors, axis=2))
-    distances = np.empty(vectors.shape[:2])
+    if cells is not None:
+        vectors = nearest_images(vectors, cells, pbc)
+    return np.asarray(np.linalg.norm(vectors, axis=2))
+
+
+def nearest_images(vectors: np.ndarray, cells: np.ndarray, pbc: Pbc) -> np.ndarray:
+    """The shortest of each vector's periodic images.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_frames, n_vectors, 3)
+        Å.
+    cells : ndarray of shape (n_frames, 3, 3)
+        Å; not looked at where nothing is periodic.
+    """
+    if not any(pbc):
+        return vectors
+    shortest = np.empty(vectors.shape)
     # One call per distinct cell: at constant volume a whole trajectory goes in one.
     distinct, member = np.unique(np.asarray(cells).reshape(-1, 9), axis=0, return_inverse=True)
     for number, cell in enumerate(distinct):
         chosen = member.ravel() == number
-        found = find_mic(vectors[chosen].reshape(-1, 3), cell.reshape(3, 3), pbc)[1]
-        distances[chosen] = found.reshape(int(chosen.sum()), len(first))
-    return distances
+        found = find_mic(vectors[chosen].reshape(-1, 3), cell.reshape(3, 3), pbc)[0]
+        shortest[chosen] = found.reshape(-1, *vectors.shape[1:])
+    return shortest
 
 
 def distance_blocks(
@@ -106,32 +121,3 @@ def frame_distances(frame: Atoms) -> np.ndarray:
     """`sorted_distances` of one frame, shape (n_pairs,), Å."""
     found = sorted_distances(frame.numbers, frame.positions[None], frame.cell.array[None], tuple(frame.pbc))
     return np.asarray(found[0])
-
-
-def farthest_points(features: np.ndarray, count: int) -> list[int]:
-    """Choose rows that cover the space: each is the farthest from those chosen before it.
-
-    Starts from the row nearest to the mean; ties go to the lowest index. Distances are Euclidean, memory grows with
-    the number of rows only. Source: T. F. Gonzalez, Theor. Comput. Sci. 38 (1985) 293.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n_rows, n_features)
-    count : int
-        How many to choose; all rows where there are fewer.
-
-    Returns
-    -------
-    list of int
-        In the order of choice, so that the first n are a good choice of n.
-    """
-    if len(features) == 0 or count < 1:
-        return []
-    chosen = [int(np.argmin(np.linalg.norm(features - features.mean(axis=0), axis=1)))]
-    nearest = np.linalg.norm(features - features[chosen[0]], axis=1)
-    while len(chosen) < min(count, len(features)):
-        # A row that was chosen is never the farthest, even among identical rows.
-        nearest[chosen[-1]] = -1.0
-        chosen.append(int(np.argmax(nearest)))
-        nearest = np.minimum(nearest, np.linalg.norm(features - features[chosen[-1]], axis=1))
-    return chosen

@@ -23,12 +23,13 @@ from sparc_fw.errors import StageFailed
 from sparc_fw.explorers.bias_plumed import plumed_text
 from sparc_fw.explorers.plumed import biased, input_lines, let_go, working_in
 from sparc_fw.geometry.confinement import SoftSphere
-from sparc_fw.geometry.descriptor import farthest_points, sorted_distances
+from sparc_fw.geometry.descriptor import sorted_distances
 from sparc_fw.geometry.isolation import nearest_neighbours
 from sparc_fw.geometry.overlap import overlapping
 from sparc_fw.geometry.sources import DynamicsSource
 from sparc_fw.labelers.base import charge_and_spin
 from sparc_fw.seeds import derive_seed
+from sparc_fw.selectors.diversity import farthest_points
 
 
 @dataclass(frozen=True)

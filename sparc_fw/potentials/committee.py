@@ -138,7 +138,7 @@ def energies(evaluator: Evaluator, frames: Sequence[Atoms]) -> np.ndarray:
 
 
 def errors(evaluator: Evaluator, labels: Sequence[Label]) -> Errors:
-    """Root-mean-square errors of a model on labels of any composition, all of them ``ok``.
+    """Errors of a model on labels of any composition, all of them ``ok``.
 
     Raises
     ------
@@ -151,17 +151,20 @@ def errors(evaluator: Evaluator, labels: Sequence[Label]) -> Errors:
             f"labels: found {len(labels)}, {len(labels) - len(usable)} of them without energy or forces, expected "
             "at least one and all with both"
         )
-    force_squares = energy_squares = 0.0
-    components = 0
+    force_squares = force_sum = energy_squares = 0.0
+    atoms = 0
     found = predictions(evaluator, [frame for frame, _, _ in usable])
     for (frame, true_energy, true_forces), (energy, forces) in zip(usable, found, strict=True):
         energy_squares += ((energy - true_energy) / len(frame)) ** 2
         force_squares += float(((forces - true_forces) ** 2).sum())
-        components += forces.size
+        force_sum += float(np.abs(forces - true_forces).sum())
+        atoms += len(forces)
     return Errors(
-        force_rmse=float(np.sqrt(force_squares / components)),
+        force_rmse=float(np.sqrt(force_squares / (3 * atoms))),
+        force_mae=force_sum / (3 * atoms),
         energy_rmse=float(np.sqrt(energy_squares / len(usable))),
         frames=len(usable),
+        atoms=atoms,
     )
 
 

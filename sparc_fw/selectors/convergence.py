@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sparc_fw.campaign import Budget, Convergence
+from sparc_fw.campaign import Budget
 from sparc_fw.documents import Verdict
 from sparc_fw.selectors.base import Choice
+from sparc_fw.selectors.forgetting import Memory, forgotten, stalled
+from sparc_fw.selectors.goals import Convergence
+from sparc_fw.selectors.observables import Change
 
 CLASSES = ("accurate", "candidate", "failed")
 
@@ -29,6 +32,12 @@ class Progress:
         Exploration time of this iteration, over all replicas that run in time.
     earlier : sequence of (fractions, verdict)
         What the iterations before this one concluded, in order.
+    memories : sequence of Memory
+        What the committees so far know of labels that never change.
+    unreached : sequence of str
+        What the exploration should have covered and did not, in clauses.
+    changes : sequence of Change
+        What became of the observables that the campaign names.
     """
 
     iteration: int
@@ -37,6 +46,9 @@ class Progress:
     planned_ps: float
     survived_ps: float
     earlier: Sequence[tuple[dict[str, float], Verdict]]
+    memories: Sequence[Memory] = ()
+    unreached: Sequence[str] = ()
+    changes: Sequence[Change] = ()
 
     @property
     def survived(self) -> float:
@@ -71,8 +83,8 @@ def conclude(choice: Choice, progress: Progress, convergence: Convergence, budge
     In this order: nothing explored is ``stalled``; too many failed frames is ``exploded``, never converged; few unsure
     frames for `patience` iterations, on enough frames of runs that survived, is ``converged``; a spent budget, or
     spent shares of all systems with frames to label, is ``exhausted``; nothing to label in an iteration with flaws is
-    ``stalled``. Where only patience is missing, the
-    campaign goes on, if need be without picks.
+    ``stalled``, and so are several iterations that gained nothing. Where only patience is missing, the campaign goes
+    on, if need be without picks. What was forgotten is named whatever the verdict is.
     """
     classes: Counter[str] = Counter(frame.frame_class for frame in choice.frames)
     total = len(choice.frames)
@@ -81,7 +93,8 @@ def conclude(choice: Choice, progress: Progress, convergence: Convergence, budge
     fates = Counter(frame.fate for frame in choice.frames)
     counts = {"frames": total, **{fate: fates[fate] for fate in sorted(fates)}}
     verdict, sentence, go_on = _judge(choice, fractions, progress, convergence, budget)
-    return Outcome(fractions, counts, verdict, f"{verdict}: {sentence}", go_on)
+    lost = forgotten(progress.memories, convergence.max_forgetting)
+    return Outcome(fractions, counts, verdict, "; ".join(filter(None, [f"{verdict}: {sentence}", lost])), go_on)
 
 
 def _judge(
@@ -93,20 +106,27 @@ def _judge(
         return "stalled", f"no frame was explored ({ran if progress.planned_ps else _survival(progress)})", False
     if fractions["failed"] > convergence.max_failed_fraction:
         return _exploded(choice, fractions, progress, convergence, spent)
-    numbers = _numbers(choice, fractions, progress, convergence)
+    numbers = "; ".join([_numbers(choice, fractions, progress, convergence), *_told(progress, True)])
     flaws = _flaws(choice, fractions, progress, convergence)
+    moving = _told(progress, False)
     row = 0 if flaws else 1 + _calm_before(progress, convergence)
-    if row >= convergence.patience:
+    if row >= convergence.patience and not moving:
         return "converged", numbers, False
-    missing = "; ".join(flaws) or f"calm for {row} iteration(s) in a row, {convergence.patience} asked for"
+    calm = "" if flaws or row >= convergence.patience else _calm(row, convergence)
+    missing = "; ".join(filter(None, [*flaws, calm, *moving]))
     if spent:
         return "exhausted", f"{spent}; not converged: {missing}; {numbers}", False
-    # An iteration without flaws asks again without new labels until it has been calm often enough.
+    # An iteration without flaws asks again, if need be without new labels, until it has been calm often enough and
+    # nothing moves any more.
     if not choice.picks and flaws and any(frame.fate == "over_share" for frame in choice.frames):
         told = f"the systems with frames to label have spent their label_share ({_fates(choice)})"
         return "exhausted", f"{told}; not converged: {missing}; {numbers}", False
     if not choice.picks and flaws:
         return "stalled", f"nothing could be picked ({_fates(choice)}), though {missing}; {numbers}", False
+    unsure = [_unsure(before) for before, _ in progress.earlier] + [_unsure(fractions)]
+    flat = stalled(progress.memories, unsure, convergence.stall_patience, convergence.min_gain) if flaws else ""
+    if flat:
+        return "stalled", f"{flat}; {missing}; {numbers}", False
     return "continue", f"{len(choice.picks)} frames picked; {missing}; {numbers}", True
 
 
@@ -144,7 +164,16 @@ def _flaws(choice: Choice, fractions: dict[str, float], progress: Progress, conv
             f"only {_percent(progress.survived)} of the time was survived, "
             f"{_percent(convergence.min_survived_fraction)} asked for"
         )
-    return flaws
+    return [*flaws, *progress.unreached]
+
+
+def _told(progress: Progress, settled: bool) -> list[str]:
+    """What is said of the observables that stand still, or of those that do not."""
+    return [change.clause for change in progress.changes if change.settled == settled]
+
+
+def _calm(row: int, convergence: Convergence) -> str:
+    return f"calm for {row} iteration(s) in a row, {convergence.patience} asked for"
 
 
 def _calm_before(progress: Progress, convergence: Convergence) -> int:

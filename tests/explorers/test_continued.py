@@ -110,6 +110,10 @@ def test_what_was_learned_is_stored(tmp_path: Path) -> None:
             {"bias": [METADYNAMICS], "schedule": {2: {"bias": [{**METADYNAMICS, "width": 0.1}]}}},
             "schedule.2.: found 'bias' beside continue_bias",
         ),
+        (
+            {"colvars": "colvar {}", "schedule": {3: {"colvars": "colvar { name d }"}}},
+            "schedule.3.: found 'colvars' beside continue_bias",
+        ),
     ],
 )
 def test_refuses_what_cannot_go_on(values: dict[str, Any], told: str) -> None:

@@ -1,4 +1,4 @@
-"""Sorted interatomic distances, farthest points and overlap."""
+"""Sorted interatomic distances and overlap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from sparc_fw.geometry import descriptor
-from sparc_fw.geometry.descriptor import farthest_points, frame_distances, pair_kinds, sorted_distances
+from sparc_fw.geometry.descriptor import frame_distances, pair_kinds, sorted_distances
 from sparc_fw.geometry.overlap import describe_overlap, overlapping
 
 
@@ -51,19 +51,6 @@ def test_blocks_and_changing_cells_give_the_same(monkeypatch: pytest.MonkeyPatch
 
 def test_one_atom_has_no_distances() -> None:
     assert sorted_distances(np.array([2]), np.zeros((3, 1, 3))).shape == (3, 0)
-
-
-def test_farthest_points_on_a_line() -> None:
-    # The mean is 5: begin there, then the ends (the lower index first), then the middles of the gaps.
-    line = np.array([0.0, 2.0, 5.0, 8.0, 10.0])[:, None]
-    assert farthest_points(line, 5) == [2, 0, 4, 1, 3]
-    assert farthest_points(line, 2) == [2, 0]
-    assert farthest_points(line, 99) == [2, 0, 4, 1, 3]
-
-
-def test_farthest_points_takes_no_row_twice() -> None:
-    assert sorted(farthest_points(np.ones((4, 2)), 4)) == [0, 1, 2, 3]
-    assert farthest_points(np.zeros((0, 2)), 3) == []
 
 
 def test_overlap_is_half_the_covalent_radii() -> None:

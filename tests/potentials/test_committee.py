@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from ase import Atoms
 
-from sparc_fw.documents import Label
+from sparc_fw.documents import Errors, Label
 from sparc_fw.errors import InputError
 from sparc_fw.potentials import committee
 from sparc_fw.potentials.base import Evaluator
@@ -108,7 +110,16 @@ def test_errors_over_compositions() -> None:
     assert found.frames == 3
     # Forces are off by the position, energies by half its square plus the shift.
     assert found.force_rmse == pytest.approx(np.sqrt((1 + 4 + 9) / 15))
+    assert found.force_mae == pytest.approx((1 + 2 + 3) / 15)
     assert found.energy_rmse == pytest.approx(np.sqrt(np.mean([(1.1 / 2) ** 2, 2.6**2, (5.1 / 2) ** 2])))
+
+
+def test_errors_of_sets_pool_to_those_of_all() -> None:
+    frames = [Atoms("H2", [(0, 0, 0), (0, 0, 1)]), Atoms("H", [(0, 0, 2)]), Atoms("H2", [(0, 0, 0), (0, 3, 0)])]
+    labels = [Label(frame, "ok", 0.0, -0.5 * frame.positions) for frame in frames]
+    model = Spring(1.0)
+    parts = [committee.errors(model, labels[:2]), committee.errors(model, labels[2:])]
+    assert asdict(Errors.pooled(parts)) == pytest.approx(asdict(committee.errors(model, labels)))
 
 
 def test_energies_keep_the_order_of_frames() -> None:

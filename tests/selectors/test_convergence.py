@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
-from sparc_fw.campaign import Budget, Convergence
+from sparc_fw.campaign import Budget
 from sparc_fw.documents import FrameClass, FrameVerdict, Verdict
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
+from sparc_fw.selectors.forgetting import Memory
+from sparc_fw.selectors.goals import Convergence
+from sparc_fw.selectors.observables import Change
 
 Earlier = list[tuple[dict[str, float], Verdict]]
 
@@ -164,3 +167,33 @@ def test_exhausted(progress: dict[str, Any], budget: dict[str, Any], words: str)
 
 def test_converged_at_the_end_of_the_budget_is_converged() -> None:
     assert judge(choice(1000), labels_spent=300).verdict == "converged"
+
+
+def test_iterations_without_gain_stall_and_what_was_forgotten_is_named() -> None:
+    known = [Memory("test", 0, (0.20, 0.20, 0.21, 0.20), (0.0,) * 4), Memory("1", 1, (0.1, 0.1, 0.2), (0.0,) * 3)]
+    earlier = [past(0.2) for _ in range(3)]
+    outcome = judge(choice(800, 200), earlier, iteration=3, memories=known)
+    assert (outcome.verdict, outcome.go_on) == ("stalled", False)
+    assert outcome.sentence.startswith("stalled: 3 iterations lowered neither the mean force error on the test set")
+    assert outcome.sentence.endswith(
+        "on labels held out in iteration 1 rose from 0.100 to 0.200 eV/Å, by 100 % (limit 50 %)"
+    )
+    patient = judge(choice(800, 200), earlier, iteration=3, memories=known, convergence={"stall_patience": 4})
+    assert patient.verdict == "continue"
+    converged = judge(choice(990, 10), earlier, iteration=3, memories=known)
+    assert converged.verdict == "converged"
+    assert "forgetting: " in converged.sentence
+
+
+def test_what_moves_or_was_not_reached_is_not_converged() -> None:
+    still, moving = Change("barrier moved by 0.01 ± 0 eV (limit 0.03)", True), Change("work was seen first", False)
+    settled = judge(choice(990, 10), changes=[still])
+    assert (settled.verdict, settled.go_on) == ("converged", False)
+    assert settled.sentence.endswith("; barrier moved by 0.01 ± 0 eV (limit 0.03)")
+    # Nothing is unsure, but another exploration is needed to see whether it stands still.
+    unsettled = judge(choice(1000), changes=[still, moving])
+    assert (unsettled.verdict, unsettled.go_on) == ("continue", True)
+    assert unsettled.sentence.startswith("continue: 0 frames picked; work was seen first; ")
+    narrow = judge(choice(990, 10), unreached=["distance 0-1 was explored in only 3 of 4 parts of 1 to 3 Å"])
+    assert narrow.verdict == "continue"
+    assert "5 frames picked; distance 0-1 was explored in only 3 of 4 parts" in narrow.sentence

@@ -14,13 +14,14 @@ from explored import exploration as explored
 from fireworks import LaunchPad
 from pydantic import ValidationError
 
-from sparc_fw.campaign import Budget, Convergence
+from sparc_fw.campaign import Budget
 from sparc_fw.errors import InputError
 from sparc_fw.firetasks.base import make_backend
 from sparc_fw.geometry.source_checks import check_sources
 from sparc_fw.loading import LoadedCampaign
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.convergence import Progress, conclude
+from sparc_fw.selectors.goals import Convergence
 from sparc_fw.selectors.shares import Share, divided
 from sparc_fw.settings import Settings
 from sparc_fw.store import Store

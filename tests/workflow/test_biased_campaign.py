@@ -58,6 +58,15 @@ def campaign(load: Callable[..., LoadedCampaign], folder: Path) -> LoadedCampaig
             },
             {**RUN, "name": "pulls", "duration_ps": [1.0], "replicas": 3, "bias": [pull]},
         ],
+        convergence={
+            "reach": [{"cv": CV, "first": 1.4, "last": 2.0, "parts": 6}],
+            "observables": [
+                {"kind": "free_energy", "explorer": "windows", "tolerance_eV": 0.1},
+                {"kind": "work", "tolerance_eV": 1.0},
+                {"kind": "rdf", "elements": ["H", "H"], "r_max_A": 3.0, "tolerance": 0.5},
+                {"kind": "energy_difference", "of": ["near.xyz", "far.xyz"]},
+            ],
+        },
         test=None,
     )  # fmt: skip
 
@@ -123,3 +132,21 @@ def test_windows_and_pulls_from_fireworks_to_the_report(
     assert rows[0]["centres"] == [[1.3], [1.5], [1.7], [1.9], [2.1]]
     assert len(rows[0]["curves"][0]["at"]) == len(curve.at)
     assert rows[2]["barriers"][0]["height"] == pytest.approx(slow.height)
+
+    # The first time nobody can tell whether anything moves; the second time nothing does.
+    verdicts = [row["verdict"] for row in status["iterations"]]
+    assert verdicts == ["continue", "converged"]
+    assert "highest work (pulls of h2, distance 0-1) was seen for the first time" in status["iterations"][0]["sentence"]
+    selection = store.selection(name, 1)
+    assert selection is not None
+    seen = {observed["key"]: observed for observed in selection.observed}
+    assert list(seen) == [
+        "observables[0]: free energy (windows of h2, distance 0-1)",
+        "observables[1]: highest work (pulls of h2, distance 0-1)",
+        "observables[2]: density of distances of H-H",
+        "observables[3]: energy of far.xyz above near.xyz",
+    ]
+    ends = np.array([[[0, 0, 0], [distance, 0, 0]] for distance in (1.6, 2.0)], dtype=float)
+    [energy] = seen["observables[3]: energy of far.xyz above near.xyz"]["values"]
+    assert energy == pytest.approx(float(np.diff(morse(ends)[0])[0]))
+    assert "energy of far.xyz above near.xyz moved by 0 ± 0 eV (limit 0.03)" in status["sentence"]
