@@ -69,8 +69,10 @@ class SelectTask(CampaignTask):
         trained = [key for keys in self.store.training_keys(self.campaign_id, self.iteration) for key in keys]
         asked = dict.fromkeys(trained + self.store.paid_keys(self.campaign_id, self.iteration))
         labels = self.store.labels_by_key(asked)
+        known = [labels[key] for key in asked if key in labels]
         context = Context(
-            labelled=[labels[key].frame for key in asked if key in labels],
+            labelled=[label.frame for label in known],
+            energies=[np.nan if label.energy is None else label.energy for label in known],
             limit=max(0, self.campaign.budget.labels - spent),
             seed=derive_seed(self.campaign.seed, self.iteration, "select"),
             shares=shares_left(self.store, self.campaign, self.iteration),

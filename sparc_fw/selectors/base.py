@@ -41,6 +41,8 @@ class Context:
     ----------
     labelled : sequence of Atoms
         What needs no label any more.
+    energies : sequence of float
+        Of `labelled`, eV; NaN where a label failed. Empty where they are not known.
     limit : int
         Labels that are left of the budget.
     seed : int
@@ -65,6 +67,7 @@ class Context:
     room: int = 0
     most_failed: float = 1.0
     before_failure: int = 5
+    energies: Sequence[float] = ()
 
     def at(self, place: int, kind: str) -> Context:
         """The context of the step at a place of the list."""
