@@ -157,6 +157,8 @@ PLAIN_SELECTION_FIELDS = (
     "verdict",
     "sentence",
     "go_on",
+    "copies_dropped",
+    "time_factor",
     "measure",
     "observed",
 )
@@ -172,12 +174,14 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
         "frame_class": np.array([f.frame_class for f in frames], dtype="U12"),
         "fate": np.array([f.fate for f in frames], dtype=str),
         "picks": np.frombuffer(pack_frames(selection.picks), dtype=np.uint8),
+        "copies": np.frombuffer(pack_frames(selection.copies), dtype=np.uint8),
     }
     record: dict[str, Any] = {name: getattr(selection, name) for name in PLAIN_SELECTION_FIELDS}
     # MongoDB takes a dot in a key for a path.
     record["quantiles"] = json.dumps(selection.quantiles)
     record["window"] = list(selection.window)
     record["picks"] = len(selection.picks)
+    record["copies"] = len(selection.copies)
     record["fates"] = dict(Counter(f.fate for f in frames))
     return record, pack_arrays(arrays)
 
@@ -190,8 +194,8 @@ def selection_from_record(record: MongoDocument, data: bytes) -> Selection:
     plain = {name: record[name] for name in PLAIN_SELECTION_FIELDS}
     plain["quantiles"] = json.loads(record["quantiles"])
     low, high = record["window"]
-    picks: list[Atoms] = unpack_frames(arrays["picks"].tobytes())
-    return Selection(frames=frames, picks=picks, window=(low, high), **plain)
+    picks, copies = (unpack_frames(arrays[name].tobytes()) for name in ("picks", "copies"))
+    return Selection(frames=frames, picks=picks, copies=copies, window=(low, high), **plain)
 
 
 REPORT_FIELDS = ("campaign_id", "iteration", "members", "best", "left_out", "seconds")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
 from ase import Atoms
@@ -13,6 +13,7 @@ from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import FrameVerdict
 from sparc_fw.measure_names import FORCE_MAX, in_unit
 from sparc_fw.seeds import derive_seed
+from sparc_fw.selectors.crossings import Onset
 from sparc_fw.selectors.pool import Pool
 from sparc_fw.selectors.shares import Share
 
@@ -50,6 +51,12 @@ class Context:
         What the systems may have of the picks; empty where they compete for all of them.
     iteration : int
         Counted from 0.
+    room : int
+        Most picks that the steps of the list and the budget allow; the pipeline knows.
+    most_failed : float
+        Where more than this fraction of the frames failed, picks come from where runs began to fail, …
+    before_failure : int
+        … at most so many sound frames of each run, and the first that failed.
     """
 
     labelled: Sequence[Atoms]
@@ -58,6 +65,9 @@ class Context:
     shares: Sequence[Share] = ()
     iteration: int = 0
     energies: Sequence[float] = ()
+    room: int = 0
+    most_failed: float = 1.0
+    before_failure: int = 5
 
     def at(self, place: int, kind: str) -> Context:
         """The context of the step at a place of the list."""
@@ -76,12 +86,15 @@ class Choice:
         Thresholds between which a frame is a candidate, in the unit of `measure`.
     measure : str
         What the frames were judged by, and whose values they carry.
+    onsets : list of Onset
+        When each replica that runs in time failed first.
     """
 
     frames: list[FrameVerdict]
     picks: list[tuple[int, int]]
     window: tuple[float, float]
     measure: str = FORCE_MAX
+    onsets: list[Onset] = field(default_factory=list)
 
     @property
     def thresholds(self) -> tuple[str, str]:

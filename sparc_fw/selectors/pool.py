@@ -47,6 +47,8 @@ class Pool:
         The larger, the more a frame deserves a label.
     fate : ndarray of object, shape (n_frames,)
         Why a frame is out; empty while it is in. `drop` writes it.
+    screened : ndarray of bool, shape (n_frames,)
+        What a screen called failed, whatever the committee says of it.
     window : tuple of float
         Thresholds between which a frame is a candidate; set by the step that tells the classes, as are the next two.
     measure : str
@@ -76,6 +78,7 @@ class Pool:
         self.frame_class = np.full(len(self), "", dtype="U9")
         self.score = np.zeros(len(self))
         self.fate = np.full(len(self), "", dtype=object)
+        self.screened = np.zeros(len(self), dtype=bool)
         self.window = (np.nan, np.nan)
         self.measure: str = FORCE_MAX
         self.judged = deviation
