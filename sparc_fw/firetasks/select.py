@@ -9,6 +9,7 @@ import numpy as np
 from fireworks import FWAction
 
 from sparc_fw.biased_runs import biased_runs_of
+from sparc_fw.calibrating import calibrations_for
 from sparc_fw.documents import PICK, Report, Selection
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.base import CampaignTask
@@ -17,6 +18,7 @@ from sparc_fw.mongo import MongoDocument
 from sparc_fw.observed import Seen, changes, observe, unreached
 from sparc_fw.seeds import derive_seed
 from sparc_fw.selectors.base import Choice, Context
+from sparc_fw.selectors.calibration_records import Calibration
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
 from sparc_fw.selectors.forgetting import memories
 from sparc_fw.selectors.goals import FromExplorer
@@ -61,6 +63,7 @@ class SelectTask(CampaignTask):
         asked = dict.fromkeys(trained + self.store.paid_keys(self.campaign_id, self.iteration))
         labels = self.store.labels_by_key(asked)
         known = [labels[key] for key in asked if key in labels]
+        calibration = calibrations_for(self.store, self.campaign, self.potential, self.iteration)
         context = Context(
             labelled=[label.frame for label in known],
             energies=[np.nan if label.energy is None else label.energy for label in known],
@@ -68,12 +71,13 @@ class SelectTask(CampaignTask):
             seed=derive_seed(self.campaign.seed, self.iteration, "select"),
             shares=shares_left(self.store, self.campaign, self.iteration),
             iteration=self.iteration,
+            calibration=calibration,
         )
         choice = select(explorations, self.steps, context)
         reports = [r for r in self.store.report_records(self.campaign_id) if r.iteration <= self.iteration]
         seen = self._seen(choice, explorations, reports)
         observed = observe(self.campaign, seen)
-        outcome = self._conclude(choice, spent, seen, observed, reports)
+        outcome = self._conclude(choice, spent, seen, observed, reports, list(calibration.values()))
         selection = self._selection(choice, outcome, explorations)
         selection.observed = [{"key": key, **asdict(each)} for key, each in observed.items()]
         return selection
@@ -88,7 +92,13 @@ class SelectTask(CampaignTask):
         return Seen(biased, explorations, failed, reports[-1] if reports else None)
 
     def _conclude(
-        self, choice: Choice, spent: int, seen: Seen, observed: dict[str, Observed], reports: list[Report]
+        self,
+        choice: Choice,
+        spent: int,
+        seen: Seen,
+        observed: dict[str, Observed],
+        reports: list[Report],
+        calibrations: list[Calibration],
     ) -> Outcome:
         planned = sum(exploration.planned_ps for exploration in seen.explorations)
         survived = sum(exploration.survived_ps for exploration in seen.explorations)
@@ -107,6 +117,7 @@ class SelectTask(CampaignTask):
                 memories=memories(reports),
                 unreached=unreached(self.campaign, seen),
                 changes=changes(self.campaign, before, observed),
+                calibrations=calibrations,
             ),
             self.campaign.convergence,
             self.campaign.budget,
@@ -130,6 +141,8 @@ class SelectTask(CampaignTask):
             quantiles=quantiles,
             window=choice.window,
             measure=choice.measure,
+            windows=choice.windows,
+            places=choice.picks,
             verdict=outcome.verdict,
             sentence=outcome.sentence,
             go_on=outcome.go_on,

@@ -90,7 +90,7 @@ def calibrate(
     accurate = pairs.part(pairs.sigma < f_lo)
     levels = [confidence, *LEVELS]
     left_out = held_out_bounds(good, explored, levels)
-    covered = held_out_coverage(good, left_out[:, :1], levels[:1])
+    covered = held_out_coverage(good, explored, left_out[:, :1], levels[:1])
     bounds = bound.at(explored) if bound is not None else None
     found = Calibration(
         system=system,
@@ -113,7 +113,7 @@ def calibrate(
         median_bound=float(np.median(bounds)) if bounds is not None else None,
         rank_correlation=_rank_correlation(good),
         coverage=covered + (coverage_of_new(earlier, new) if earlier is not None and new is not None else []),
-        curve=held_out_coverage(good, left_out[:, 1:], levels[1:]),
+        curve=held_out_coverage(good, explored, left_out[:, 1:], levels[1:]),
         bins=reliability_bins(good, left_out[:, 0], confidence),
     )
     return replace(found, sentence=_sentence(found, good, explored))

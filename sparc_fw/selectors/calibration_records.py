@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from sparc_fw.selectors.conformal import Bound
 
 Kind = Literal["random", "picks"]
+
+
+class Goal(NamedTuple):
+    """What thresholds are fitted to: a force error (eV/Å), a confidence, and thresholds (eV/Å) for want of labels."""
+
+    target: float
+    confidence: float
+    wide: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,14 @@ class Pairs:
     def good(self) -> Pairs:
         """Those whose label did not fail."""
         return self.part(np.isfinite(self.error))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Pairs], weights: Sequence[float]) -> Pairs:
+        """Several sets as one, the weights of each multiplied by a number."""
+        scaled = [replace(part, weight=weight * part.weight) for part, weight in zip(parts, weights, strict=True)]
+        empty = [cls(*(np.zeros(0, dtype=kind) for kind in (float, float, float, bool, float)))]
+        columns = ([getattr(part, one.name) for part in empty + scaled] for one in fields(cls))
+        return cls(*(np.concatenate(column) for column in columns))
 
     def part(self, rows: np.ndarray) -> Pairs:
         """Some of them, by a mask or by indices."""
