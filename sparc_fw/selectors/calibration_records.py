@@ -131,10 +131,11 @@ class Calibration:
     below_labels, above_labels : float
         Fraction of the explored frames with a smaller deviation than any label's, where the bound is the one of the
         nearest labels; and with a larger one, of which no bound speaks.
-    accurate_labels, accurate_within : int and float or None
-        Labels with a deviation below `f_lo`, and the fraction of them whose error is at most the target; a failed one
-        is not. Where they are few the lower threshold rests on the shape of the bound: on a real committee it held
-        where a tenth of the frames lay below it, and was too bold where hardly any did.
+    accurate_labels, accurate_within, accurate_effective : int, float or None, and float
+        Labels with a deviation below `f_lo`; the fraction of them, by weight, whose error is at most the target, which
+        that of a failed one is not; and how many labels of equal weight tell as much. Where they are few the lower
+        threshold rests on the shape of the bound: on a real committee it held where a tenth of the frames lay below it,
+        and was too bold where hardly any did.
     mean_bound, median_bound : float or None
         Sharpness: bounds of the other explored frames, eV/Å.
     rank_correlation : float or None
@@ -163,6 +164,7 @@ class Calibration:
     above_labels: float = 0.0
     accurate_labels: int = 0
     accurate_within: float | None = None
+    accurate_effective: float = 0.0
     mean_bound: float | None = None
     median_bound: float | None = None
     rank_correlation: float | None = None

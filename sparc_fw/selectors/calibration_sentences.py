@@ -16,7 +16,7 @@ def told_of(calibrations: Sequence[Calibration]) -> str:
 def _clause(found: Calibration) -> str:
     window = f"{found.f_lo:.3g} to {found.f_hi:.3g} eV/Å"
     if not found.calibrated:
-        return f"{found.system}: wide thresholds, {window}: {found.labels} labels are too few to set them"
+        return f"{found.system}: wide thresholds, {window}: {found.labels} labels tell too little to set them"
     shares = [f"{100 * row.found:.0f} % ({row.source})" for row in found.coverage if row.kind == "random"]
     # Of picks bounds may be known alone.
     covered = f", found {' and '.join(shares)}" if shares else ""
@@ -43,9 +43,9 @@ def _unproven(found: Calibration) -> str:
     count, least = found.accurate_labels, least_labels(found.confidence)
     if count < least:
         return f"only {count} labels below f_lo of {found.system} were seen, {least} asked for"
-    within = found.accurate_within or 0.0
-    beyond = round(count * (1 - within))
-    if binom.sf(beyond - 1, count, 1 - found.confidence) < 1 - found.confidence:
+    # Where older labels weigh less, as many as tell as much.
+    within, worth = found.accurate_within or 0.0, round(found.accurate_effective)
+    if binom.sf(round(worth * (1 - within)) - 1, worth, 1 - found.confidence) < 1 - found.confidence:
         return (
             f"of {count} labels below f_lo of {found.system} {100 * within:.0f} % are within {found.target:g} eV/Å, "
             f"{100 * found.confidence:g} % asked for"

@@ -200,10 +200,22 @@ def test_what_moves_or_was_not_reached_is_not_converged() -> None:
     assert "5 frames picked; distance 0-1 was explored in only 3 of 4 parts" in narrow.sentence
 
 
-def calibrated(accurate: int, within: float | None, known: bool = True) -> Calibration:
+def calibrated(accurate: int, within: float | None, known: bool = True, effective: float | None = None) -> Calibration:
     cover = [Coverage("picks", "held out", 30, 0.9, 0.7), Coverage("random", "held out", 20, 0.9, 0.87)]
     return Calibration(
-        "h3", 0.9, 0.1, 0.08, 0.9, known, 50, 20, 1, accurate_labels=accurate, accurate_within=within, coverage=cover
+        "h3",
+        confidence=0.9,
+        target=0.1,
+        f_lo=0.08,
+        f_hi=0.9,
+        calibrated=known,
+        labels=50,
+        drawn=20,
+        failed=1,
+        accurate_labels=accurate,
+        accurate_within=within,
+        accurate_effective=accurate if effective is None else effective,
+        coverage=cover,
     )
 
 
@@ -222,7 +234,7 @@ def test_without_calibrated_thresholds_nothing_has_converged() -> None:
     outcome = judge(choice(990, 10), calibrations=[calibrated(40, 1.0, known=False)])
     assert outcome.verdict == "continue"
     assert "the thresholds of h3 are not set by labels yet" in outcome.sentence
-    assert "h3: wide thresholds, 0.08 to 0.9 eV/Å: 50 labels are too few to set them" in outcome.sentence
+    assert "h3: wide thresholds, 0.08 to 0.9 eV/Å: 50 labels tell too little to set them" in outcome.sentence
 
 
 def test_labels_that_refute_the_lower_threshold_forbid_convergence() -> None:
@@ -231,3 +243,5 @@ def test_labels_that_refute_the_lower_threshold_forbid_convergence() -> None:
     outcome = judge(choice(990, 10), calibrations=[calibrated(20, 0.75)])
     assert outcome.verdict == "continue"
     assert "of 20 labels below f_lo of h3 75 % are within 0.1 eV/Å, 90 % asked for" in outcome.sentence
+    # Labels of old committees refute little.
+    assert judge(choice(990, 10), calibrations=[calibrated(20, 0.75, effective=4.2)]).verdict == "converged"

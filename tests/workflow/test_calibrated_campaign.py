@@ -13,9 +13,14 @@ import pytest
 from ase import Atoms
 from fireworks import LaunchPad
 
-from sparc_fw.calibrating import known_labels
-from sparc_fw.loading import LoadedCampaign
+from sparc_fw.calibrating import calibrations_for, known_labels
+from sparc_fw.firetasks.base import make_backend
+from sparc_fw.loading import LoadedCampaign, campaign_warnings
+from sparc_fw.potentials.deepmd import DeepMDPotential
+from sparc_fw.potentials.deepmd_input import DeepMDOptions
 from sparc_fw.report import write_report
+from sparc_fw.selectors.calibration_records import Calibration
+from sparc_fw.settings import Settings
 from sparc_fw.status import campaign_status
 from sparc_fw.store import Store
 from sparc_fw.submission import submit
@@ -60,7 +65,7 @@ def test_thresholds_are_wide_at_first_and_then_follow_the_labels(
     rows = status["iterations"]
     assert [row["labels"] for row in rows] == [20, 30, 40, 50]
     assert rows[0]["windows"] == {"h3": list(WIDE)}
-    assert "h3: wide thresholds, 0.05 to 5 eV/Å: 0 labels are too few to set them" in rows[0]["sentence"]
+    assert "h3: wide thresholds, 0.05 to 5 eV/Å: 0 labels tell too little to set them" in rows[0]["sentence"]
     assert "the thresholds of h3 are not set by labels yet" in rows[0]["sentence"]
     found = [row["calibrations"][0] for row in rows]
     assert [(each["labels"], each["drawn"], each["calibrated"]) for each in found] == [
@@ -86,11 +91,13 @@ def test_thresholds_are_wide_at_first_and_then_follow_the_labels(
 
     _labels_are_compared_with_the_committee_that_had_not_seen_them(store, calibrated)
     _report_shows_the_calibration(store, status, tmp_path)
-    before = {record["_id"]: record for record in store.calibrations.find({})}
+    _made_again_it_is_the_same(store, calibrated)
+    before = list(store.calibrations.find({}))
     launchpad.rerun_fw(launchpad.fireworks.find_one({"spec.stage": "select", "spec.iteration": 1})["fw_id"])
     work()
-    assert {record["_id"]: record for record in store.calibrations.find({})} == before
+    assert list(store.calibrations.find({})) == before
     assert campaign_status(store, launchpad, calibrated)["iterations"][1]["picks"] == rows[1]["picks"]
+    _what_learned_on_the_fly_is_left_out(store, calibrated)
 
 
 def _labels_are_compared_with_the_committee_that_had_not_seen_them(store: Store, campaign_id: str) -> None:
@@ -116,6 +123,37 @@ def _labels_are_compared_with_the_committee_that_had_not_seen_them(store: Store,
             assert exploration.frame(index).positions.tolist() == frame.positions.tolist()
     weights = known_labels(store, campaign_id, "h3", 3).weight
     assert weights.tolist() == [0.25] * 10 + [0.5] * 10 + [1.0] * 10
+
+
+def again(store: Store, campaign_id: str, iteration: int) -> dict[str, Calibration]:
+    """The calibrations of an iteration, made anew."""
+    campaign = store.campaign(campaign_id)
+    store.calibrations.delete_many({"iteration": {"$gte": iteration}})
+    return calibrations_for(store, campaign, make_backend("potential", campaign.potential, Settings()), iteration)
+
+
+def _made_again_it_is_the_same(store: Store, campaign_id: str) -> None:
+    before = store.calibrations_of(campaign_id)[3]
+    assert again(store, campaign_id, 3) == before
+    # Known labels are not looked at twice.
+    assert (
+        calibrations_for(store, store.campaign(campaign_id), DeepMDPotential(DeepMDOptions(), Settings()), 3) == before
+    )
+
+
+def _what_learned_on_the_fly_is_left_out(store: Store, campaign_id: str) -> None:
+    selection = store.selection(campaign_id, 0)
+    assert selection is not None
+    others = sum(replica == 1 for replica, _ in selection.places)
+    assert 0 < others < 10
+    store.add_on_the_fly(campaign_id, 0, 0, selection.picks[:1], ["asked on the way"], {}, "completed")
+    assert again(store, campaign_id, 1)["h3"].labels == others
+    # What the committee had a label of tells nothing either.
+    frameset = store.frameset(campaign_id, 1, "train")
+    assert frameset is not None
+    known = next(key for key, (replica, _) in zip(frameset["keys"], selection.places, strict=True) if replica == 1)
+    store.framesets.update_one({"iteration": 0, "role": "train"}, {"$push": {"keys": known}})
+    assert again(store, campaign_id, 1)["h3"].labels == others - 1
 
 
 def _report_shows_the_calibration(store: Store, status: dict[str, Any], folder: Path) -> None:
@@ -148,7 +186,7 @@ def test_two_systems_with_failing_labels_have_thresholds_of_their_own(
         labeling={"min_label_fraction": 0.3},
         select=steps(random_share=0.8, target_force_error_eV_per_A=0.2),
         explorer={"kind": "random_walk", "replicas": 1, "duration_ps": [0.5]},
-        budget={"labels": 200, "iterations": 9},
+        budget={"labels": 200, "iterations": 3},
         test=None,
     )
     campaign_id = submit(store, launchpad, loaded)
@@ -157,12 +195,20 @@ def test_two_systems_with_failing_labels_have_thresholds_of_their_own(
     for row in rows:
         assert list(row["windows"]) == ["a", "b"]
         assert [found["system"] for found in row["calibrations"]] == ["a", "b"]
-    last = rows[-1]
-    assert last["windows"]["a"] != last["windows"]["b"]
-    assert sum(found["failed"] for found in last["calibrations"]) > 0
-    picked = sum(row["picks"] for row in rows[:-1])
-    assert sum(found["labels"] for found in last["calibrations"]) == picked
-    assert last["verdict"] == "converged"
-    for found in last["calibrations"]:
-        assert found["calibrated"]
-        assert found["accurate_labels"] >= 4
+        picks_before = sum(one["picks"] for one in rows[: row["iteration"]])
+        assert sum(found["labels"] for found in row["calibrations"]) == picks_before
+    assert [row["picks"] for row in rows] == [10, 10, 0]
+    assert all(row["drawn"] == 8 for row in rows[:2])
+    last = rows[-1]["calibrations"]
+    assert last[0]["f_lo"] != last[1]["f_lo"]
+    lost = sum(row["labels_failed"] for row in rows[-1:]) - rows[0]["labels_failed"]
+    assert sum(found["failed"] for found in last) == lost > 0
+
+
+def test_a_target_that_no_run_can_tell_of_is_warned_of(load: Loader) -> None:
+    learner = {"kind": "on_the_fly", "duration_ps": [0.1], "temperature_K": [300.0], "limit_eV_per_A": 0.1}
+    walk = {"kind": "random_walk", "duration_ps": [0.1]}
+    told = campaign_warnings(load(select=steps(), explorer=learner), Settings())
+    assert [x for x in told if x.startswith("select[1]: target_force_error_eV_per_A: all explorers learn on the fly")]
+    for sections in ({"select": steps(), "explorer": [learner, walk]}, {"explorer": learner}):
+        assert not any("target_force" in x for x in campaign_warnings(load(**sections), Settings()))
