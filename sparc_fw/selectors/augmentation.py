@@ -11,10 +11,11 @@ import numpy as np
 from ase import Atoms
 from pydantic import Field
 
-from sparc_fw.documents import AUGMENTED, frame_hash
+from sparc_fw.documents import AUGMENTED
 from sparc_fw.geometry.normal_modes import ForcesOf, ModeSampling, normal_modes, thermal_displacements
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.geometry.sources import DisplacementSource
+from sparc_fw.same_frames import frame_hash
 from sparc_fw.section import Positive, Section
 from sparc_fw.seeds import derive_seed
 from sparc_fw.selectors.shares import Share
