@@ -174,6 +174,8 @@ class FrameVerdict:
         ``too_close_in_time``, ``too_similar``, ``less_diverse``, ``not_compared``, ``over_cap``, ``over_share`` (its
         system's share of the label budget was given away, and it would have been picked otherwise), ``not_at_crossing``
         (of an exploded iteration), or what a step of a third party calls it.
+    drawn : bool
+        Picked by lot among the sound frames, so that its label tells of frames as they come.
     """
 
     replica: int
@@ -181,6 +183,7 @@ class FrameVerdict:
     deviation: float
     frame_class: FrameClass
     fate: str
+    drawn: bool = False
 
 
 @dataclass
@@ -208,6 +211,10 @@ class Selection:
     """Fraction of their planned time that the runs of the next iteration last; below 1 after an explosion."""
     measure: str = FORCE_MAX
     """What the window's thresholds are for, and the quantiles."""
+    windows: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """The thresholds of each system, where they have their own; then `window` spans them all."""
+    places: list[tuple[int, int]] = field(default_factory=list)
+    """Replica and index of each of `picks`."""
     observed: list[dict[str, Any]] = field(default_factory=list)
     """What the observables that convergence names were, each an `Observed` with its ``key``."""
 

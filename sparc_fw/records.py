@@ -173,6 +173,8 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
         "deviation": np.array([f.deviation for f in frames], dtype=float),
         "frame_class": np.array([f.frame_class for f in frames], dtype="U12"),
         "fate": np.array([f.fate for f in frames], dtype=str),
+        "drawn": np.array([f.drawn for f in frames], dtype=bool),
+        "places": np.array(selection.places, dtype=np.int64).reshape(-1, 2),
         "picks": np.frombuffer(pack_frames(selection.picks), dtype=np.uint8),
         "copies": np.frombuffer(pack_frames(selection.copies), dtype=np.uint8),
     }
@@ -180,6 +182,8 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
     # MongoDB takes a dot in a key for a path.
     record["quantiles"] = json.dumps(selection.quantiles)
     record["window"] = list(selection.window)
+    record["windows"] = [[name, *window] for name, window in selection.windows.items()]
+    record["drawn"] = sum(f.drawn for f in frames)
     record["picks"] = len(selection.picks)
     record["copies"] = len(selection.copies)
     record["fates"] = dict(Counter(f.fate for f in frames))
@@ -189,13 +193,21 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
 def selection_from_record(record: MongoDocument, data: bytes) -> Selection:
     """The inverse of `selection_to_record`."""
     arrays = unpack_arrays(data)
-    names = ("replica", "index", "deviation", "frame_class", "fate")
+    names = ("replica", "index", "deviation", "frame_class", "fate", "drawn")
     frames = [FrameVerdict(*row) for row in zip(*(arrays[name].tolist() for name in names), strict=True)]
     plain = {name: record[name] for name in PLAIN_SELECTION_FIELDS}
     plain["quantiles"] = json.loads(record["quantiles"])
     low, high = record["window"]
     picks, copies = (unpack_frames(arrays[name].tobytes()) for name in ("picks", "copies"))
-    return Selection(frames=frames, picks=picks, copies=copies, window=(low, high), **plain)
+    return Selection(
+        frames=frames,
+        picks=picks,
+        copies=copies,
+        window=(low, high),
+        windows={name: (low, high) for name, low, high in record["windows"]},
+        places=[(replica, index) for replica, index in arrays["places"].tolist()],
+        **plain,
+    )
 
 
 REPORT_FIELDS = ("campaign_id", "iteration", "members", "best", "left_out", "seconds")

@@ -12,6 +12,7 @@ from ase import Atoms
 from fireworks import FWAction
 
 from sparc_fw.biased_runs import biased_runs_of
+from sparc_fw.calibrating import calibrations_for
 from sparc_fw.documents import PICK, Report, Selection
 from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.base import CampaignTask
@@ -23,6 +24,7 @@ from sparc_fw.potentials.base import Evaluator
 from sparc_fw.seeds import derive_seed
 from sparc_fw.selectors.augmentation import ModeCopies, NoisyCopies, augmented
 from sparc_fw.selectors.base import Choice, Context
+from sparc_fw.selectors.calibration_records import Calibration
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
 from sparc_fw.selectors.forgetting import memories
 from sparc_fw.selectors.goals import FromExplorer
@@ -70,6 +72,7 @@ class SelectTask(CampaignTask):
         asked = dict.fromkeys(trained + self.store.paid_keys(self.campaign_id, self.iteration))
         labels = self.store.labels_by_key(asked)
         known = [labels[key] for key in asked if key in labels]
+        calibration = calibrations_for(self.store, self.campaign, self.potential, self.iteration)
         context = Context(
             labelled=[label.frame for label in known],
             energies=[np.nan if label.energy is None else label.energy for label in known],
@@ -79,12 +82,13 @@ class SelectTask(CampaignTask):
             iteration=self.iteration,
             most_failed=self.campaign.convergence.max_failed_fraction,
             before_failure=self.campaign.convergence.frames_before_failure,
+            calibration=calibration,
         )
         choice = select(explorations, self.steps, context)
         reports = [r for r in self.store.report_records(self.campaign_id) if r.iteration <= self.iteration]
         seen = self._seen(choice, explorations, reports)
         observed = observe(self.campaign, seen)
-        outcome = self._conclude(choice, spent, seen, observed, reports)
+        outcome = self._conclude(choice, spent, seen, observed, reports, list(calibration.values()))
         selection = self._selection(choice, outcome, explorations)
         if outcome.go_on and self.campaign.augment is not None:
             self._augment(selection, self.campaign.augment, context)
@@ -129,7 +133,13 @@ class SelectTask(CampaignTask):
         return Seen(biased, explorations, failed, reports[-1] if reports else None)
 
     def _conclude(
-        self, choice: Choice, spent: int, seen: Seen, observed: dict[str, Observed], reports: list[Report]
+        self,
+        choice: Choice,
+        spent: int,
+        seen: Seen,
+        observed: dict[str, Observed],
+        reports: list[Report],
+        calibrations: list[Calibration],
     ) -> Outcome:
         planned = sum(exploration.planned_ps for exploration in seen.explorations)
         survived = sum(exploration.survived_ps for exploration in seen.explorations)
@@ -148,6 +158,7 @@ class SelectTask(CampaignTask):
                 memories=memories(reports),
                 unreached=unreached(self.campaign, seen),
                 changes=changes(self.campaign, before, observed),
+                calibrations=calibrations,
             ),
             self.campaign.convergence,
             self.campaign.budget,
@@ -171,6 +182,8 @@ class SelectTask(CampaignTask):
             quantiles=quantiles,
             window=choice.window,
             measure=choice.measure,
+            windows=choice.windows,
+            places=choice.picks,
             verdict=outcome.verdict,
             sentence=outcome.sentence,
             go_on=outcome.go_on,

@@ -13,6 +13,7 @@ from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import FrameVerdict
 from sparc_fw.measure_names import FORCE_MAX, in_unit
 from sparc_fw.seeds import derive_seed
+from sparc_fw.selectors.calibration_records import Calibration, Goal
 from sparc_fw.selectors.crossings import Onset
 from sparc_fw.selectors.pool import Pool
 from sparc_fw.selectors.shares import Share
@@ -27,6 +28,11 @@ class StepOptions(Options):
     @property
     def most_picks(self) -> int | None:
         """Most picks of an iteration that the step lets through; None where it does not count them."""
+        return None
+
+    @property
+    def goal(self) -> Goal | None:
+        """What thresholds are fitted to, of a step that classifies; None where they are fixed, or there are none."""
         return None
 
 
@@ -57,6 +63,8 @@ class Context:
         Where more than this fraction of the frames failed, picks come from where runs began to fail, …
     before_failure : int
         … at most so many sound frames of each run, and the first that failed.
+    calibration : mapping of str to Calibration
+        What labels told of the deviation, by system; empty where thresholds are fixed.
     """
 
     labelled: Sequence[Atoms]
@@ -64,10 +72,11 @@ class Context:
     seed: int
     shares: Sequence[Share] = ()
     iteration: int = 0
+    energies: Sequence[float] = ()
     room: int = 0
     most_failed: float = 1.0
     before_failure: int = 5
-    energies: Sequence[float] = ()
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
 
     def at(self, place: int, kind: str) -> Context:
         """The context of the step at a place of the list."""
@@ -88,6 +97,8 @@ class Choice:
         What the frames were judged by, and whose values they carry.
     onsets : list of Onset
         When each replica that runs in time failed first.
+    windows : dict of str to tuple of float
+        The thresholds of each system, where they have their own; then `window` spans them all.
     """
 
     frames: list[FrameVerdict]
@@ -95,11 +106,17 @@ class Choice:
     window: tuple[float, float]
     measure: str = FORCE_MAX
     onsets: list[Onset] = field(default_factory=list)
+    windows: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def thresholds(self) -> tuple[str, str]:
-        """The window's lower and upper end with their unit."""
-        return in_unit(f"{self.window[0]:g}", self.measure), in_unit(f"{self.window[1]:g}", self.measure)
+        """The window's lower and upper end with their unit; where systems have their own, from the least on."""
+        return self._threshold(0), self._threshold(1)
+
+    def _threshold(self, end: int) -> str:
+        values = [window[end] for window in self.windows.values()] or [self.window[end]]
+        ends = dict.fromkeys(f"{value:.4g}" for value in (min(values), max(values)))
+        return in_unit(" to ".join(ends), self.measure)
 
 
 class Step(Backend[StepOptionsType]):

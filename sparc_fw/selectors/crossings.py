@@ -82,7 +82,9 @@ class Crossings:
             turns[whole] = before + 1 + np.arange(len(whole))
             turns[whole[:1]] = 1
             others += whole[1:].tolist()
-        self._others = np.array(others, dtype=int)
+        # What was drawn by lot has its place already.
+        turns[pool.drawn] = np.inf
+        self._others = np.array([row for row in others if not pool.drawn[row]], dtype=int)
         pool.drop(alive[np.isinf(turns[alive])], NOT_AT_CROSSING)
         chosen = np.isfinite(turns)
         self._fates = pool.fate[self._others]

@@ -72,7 +72,7 @@ def _judge_together(
     pool: Pool, rules: Sequence[tuple[int, Rule[Any]]], context: Context, last: bool, first: Sequence[Judge] = ()
 ) -> None:
     """Let rules, each with its place, go through the frames side by side; the last ones keep the budget, too."""
-    order = pool.alive()
+    order = pool.taking_turns()
     judges = list(first)
     for place, rule in rules:
         with named(_named(place, rule)):
@@ -101,6 +101,6 @@ def _named(place: int, step: Step[Any]) -> str:
 def _choice(pool: Pool) -> Choice:
     if (pool.frame_class == "").any():
         raise InputError("select: left frames without a class, expected a step that tells it, as 'window' does")
-    rows = pool.alive()
+    rows = np.concatenate([pool.alive(), np.flatnonzero(pool.drawn)])
     picks = list(zip(pool.replica[rows].tolist(), pool.index[rows].tolist(), strict=True))
-    return Choice(pool.verdicts(), picks, pool.window, pool.measure, onsets(pool))
+    return Choice(pool.verdicts(), picks, pool.window, pool.measure, onsets(pool), pool.windows)

@@ -49,8 +49,13 @@ class Pool:
         Why a frame is out; empty while it is in. `drop` writes it.
     screened : ndarray of bool, shape (n_frames,)
         What a screen called failed, whatever the committee says of it.
+    drawn : ndarray of bool, shape (n_frames,)
+        Picked by lot, whatever the steps behind say of it. `draw` writes it.
     window : tuple of float
-        Thresholds between which a frame is a candidate; set by the step that tells the classes, as are the next two.
+        Thresholds between which a frame is a candidate; set by the step that tells the classes, as are the next three.
+        Where systems have their own, from the lowest to the highest.
+    windows : dict of str to tuple of float
+        The thresholds of each system, where they have their own.
     measure : str
         Name of what the frames were judged by.
     judged : ndarray of shape (n_frames,)
@@ -79,7 +84,9 @@ class Pool:
         self.score = np.zeros(len(self))
         self.fate = np.full(len(self), "", dtype=object)
         self.screened = np.zeros(len(self), dtype=bool)
+        self.drawn = np.zeros(len(self), dtype=bool)
         self.window = (np.nan, np.nan)
+        self.windows: dict[str, tuple[float, float]] = {}
         self.measure: str = FORCE_MAX
         self.judged = deviation
 
@@ -90,6 +97,25 @@ class Pool:
         """Rows that are in, best first; of equal scores the first in the order (replica, index)."""
         rows = np.flatnonzero(self.fate == "")
         return rows[np.argsort(-self.score[rows], kind="stable")]
+
+    def draw(self, rows: np.ndarray | Sequence[int]) -> None:
+        """Pick rows for good, whatever the steps behind would say of them.
+
+        Raises
+        ------
+        ValueError
+            If one of them is out, or drawn already.
+        """
+        rows = np.asarray(rows, dtype=int)
+        gone = rows[self.fate[rows] != ""]
+        if len(gone):
+            raise ValueError(f"row {int(gone[0])} cannot be drawn: its fate is {self.fate[gone[0]]!r} already")
+        self.fate[rows] = PICK
+        self.drawn[rows] = True
+
+    def taking_turns(self) -> np.ndarray:
+        """Rows that were drawn, and then those of `alive`: the order in which rules meet frames."""
+        return np.concatenate([np.flatnonzero(self.drawn), self.alive()])
 
     def drop(self, rows: np.ndarray | Sequence[int], reason: str) -> None:
         """Take rows out for good.
@@ -144,5 +170,5 @@ class Pool:
     def verdicts(self) -> list[FrameVerdict]:
         """Every frame with what the measure says of it, its class, and what became of it; what is in is picked."""
         fates = np.where(self.fate == "", PICK, self.fate)
-        columns = (self.replica, self.index, self.judged, self.frame_class, fates)
+        columns = (self.replica, self.index, self.judged, self.frame_class, fates, self.drawn)
         return [FrameVerdict(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]

@@ -34,12 +34,12 @@ class Rule(Step[StepOptionsType]):
 
     @abstractmethod
     def judge(self, pool: Pool, context: Context, order: np.ndarray) -> Judge:
-        """Begin to go through the rows in `order`."""
+        """Begin to go through the rows in `order`; those that were drawn come first, and are taken."""
 
     def apply(self, pool: Pool, context: Context) -> None:
         """Go through the frames that are in, by this rule alone."""
         cap = self.options.most_picks
-        judges = [self.judge(pool, context, pool.alive())]
+        judges = [self.judge(pool, context, pool.taking_turns())]
         sift(pool, judges, len(pool) if cap is None else cap, () if cap is None else context.shares)
 
 
@@ -48,11 +48,15 @@ def sift(pool: Pool, judges: Sequence[Judge], limit: int, shares: Sequence[Share
 
     Systems with shares get what they are assured first; what they leave of it goes to the others, best first. A frame
     that would have had a place without shares, and has none, is ``over_share``; what comes when all places are given
-    away is ``over_cap`` and not looked at.
+    away is ``over_cap`` and not looked at. What was drawn has its place already.
     """
     order = pool.alive().tolist()
     system = [pool.systems[code] for code in pool.system[order].tolist()]
     room = Room(limit, shares)
+    for row in np.flatnonzero(pool.drawn).tolist():
+        room.take(pool.systems[pool.system[row]])
+        for judge in judges:
+            judge.take(row)
     waiting: list[tuple[int, str]] = []
     untold: list[int] = []
     ousted = 0
