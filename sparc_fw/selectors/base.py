@@ -56,10 +56,10 @@ class Context:
         What the systems may have of the picks; empty where they compete for all of them.
     iteration : int
         Counted from 0.
+    room : int
+        Most picks that the steps of the list and the budget allow; the pipeline knows.
     calibration : mapping of str to Calibration
         What labels told of the deviation, by system; empty where thresholds are fixed.
-    most_picks : int
-        Most picks of the iteration that the steps and the budget allow; `sparc_fw.selectors.pipeline.select` sets it.
     """
 
     labelled: Sequence[Atoms]
@@ -68,8 +68,8 @@ class Context:
     shares: Sequence[Share] = ()
     iteration: int = 0
     energies: Sequence[float] = ()
+    room: int = 0
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
-    most_picks: int = 0
 
     def at(self, place: int, kind: str) -> Context:
         """The context of the step at a place of the list."""

@@ -34,10 +34,10 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
     InputError
         Names the step that cannot work with what was explored, or that broke the rules for steps.
     """
-    caps = [step.options.most_picks for step in steps]
-    context = replace(context, most_picks=min([context.limit, *(cap for cap in caps if cap is not None)]))
     pool = Pool(explorations)
     drop_broken(pool)
+    caps = [cap for step in steps if (cap := step.options.most_picks) is not None]
+    context = replace(context, room=min([context.limit, *caps]))
     place = 0
     while place < len(steps):
         count = max(1, _rules_from(steps, place))
