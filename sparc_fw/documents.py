@@ -31,6 +31,8 @@ FROM_FILE = "file"
 
 PICK = "pick"
 """``origin`` of frames that a selection chose, and their fate."""
+AUGMENTED = "augmented"
+"""``origin`` of copies of picks that are labelled beside them."""
 IMPORT = "import"
 """``origin`` of frames that files brought while a campaign runs, and role of their frame sets."""
 ON_THE_FLY = "on_the_fly"
@@ -169,8 +171,9 @@ class FrameVerdict:
         What the selection judged it by: the force deviation, eV/Å, or another measure of the committee's disagreement.
     fate : str
         ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``after_failure``,
-        ``too_close_in_time``, ``too_similar``, ``over_cap``, ``over_share`` (its system's share of the label budget was
-        given away, and it would have been picked otherwise), or what a step of a third party calls it.
+        ``too_close_in_time``, ``too_similar``, ``less_diverse``, ``not_compared``, ``over_cap``, ``over_share`` (its
+        system's share of the label budget was given away, and it would have been picked otherwise), ``not_at_crossing``
+        (of an exploded iteration), or what a step of a third party calls it.
     drawn : bool
         Picked by lot among the sound frames, so that its label tells of frames as they come.
     """
@@ -200,6 +203,12 @@ class Selection:
     sentence: str
     go_on: bool
     """Whether the next iteration is to be appended."""
+    copies: list[Atoms] = field(default_factory=list)
+    """Copies of the picks that are labelled beside them."""
+    copies_dropped: dict[str, int] = field(default_factory=dict)
+    """Copies that were left out, by reason."""
+    time_factor: float = 1.0
+    """Fraction of their planned time that the runs of the next iteration last; below 1 after an explosion."""
     measure: str = FORCE_MAX
     """What the window's thresholds are for, and the quantiles."""
     windows: dict[str, tuple[float, float]] = field(default_factory=dict)

@@ -10,8 +10,9 @@ import numpy as np
 
 from sparc_fw.errors import InputError, named
 from sparc_fw.selectors.base import Choice, Context, Step
+from sparc_fw.selectors.crossings import Crossings, onsets
 from sparc_fw.selectors.pool import Pool
-from sparc_fw.selectors.rules import Rule, sift
+from sparc_fw.selectors.rules import Judge, Rule, sift
 from sparc_fw.selectors.screens import drop_broken
 from sparc_fw.trajectories import Exploration
 
@@ -20,7 +21,8 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
     """Judge every explored frame, and pick what is worth a label.
 
     Frames without a finite position or force deviation go first. Rules that follow each other judge together. What is
-    still in after the last step is picked, best first, as far as the budget and the shares of the systems allow.
+    still in after the last step is picked, best first, as far as the budget and the shares of the systems allow. Where
+    most frames failed, the rules choose once more, among the frames where runs began to fail.
 
     Parameters
     ----------
@@ -40,35 +42,43 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
     context = replace(context, room=min([context.limit, *caps]))
     place = 0
     while place < len(steps):
-        count = max(1, _rules_from(steps, place))
-        last = place + count == len(steps)
-        group = steps[place : place + count]
-        if isinstance(group[0], Rule):
-            _judge_together(pool, group, place, context, last)
+        rules = _rules_from(steps, place)
+        if rules:
+            _judge_together(pool, rules, context, last=place + len(rules) == len(steps))
         else:
-            _apply(pool, group[0], place, context)
-        place += count
+            _apply(pool, steps[place], place, context)
+        place += max(1, len(rules))
     if not steps or not isinstance(steps[-1], Rule):
         sift(pool, [], context.limit, context.shares)
+    if len(pool) and (pool.frame_class == "failed").mean() > context.most_failed:
+        crossings = Crossings(pool, context.before_failure)
+        rules = [(place, step) for place, step in enumerate(steps) if isinstance(step, Rule)]
+        _judge_together(pool, rules, context, last=True, first=[crossings])
+        crossings.settle()
     return _choice(pool)
 
 
-def _rules_from(steps: Sequence[Step[Any]], place: int) -> int:
-    """How many steps, from a place on, are rules."""
-    others = (number for number, step in enumerate(steps[place:]) if not isinstance(step, Rule))
-    return next(others, len(steps) - place)
+def _rules_from(steps: Sequence[Step[Any]], place: int) -> list[tuple[int, Rule[Any]]]:
+    """The rules that follow each other from a place on, each with its place."""
+    found = []
+    for number, step in enumerate(steps[place:], start=place):
+        if not isinstance(step, Rule):
+            break
+        found.append((number, step))
+    return found
 
 
-def _judge_together(pool: Pool, rules: Sequence[Step[Any]], place: int, context: Context, last: bool) -> None:
-    """Let rules go through the frames side by side; the last ones keep the campaign's budget, too."""
+def _judge_together(
+    pool: Pool, rules: Sequence[tuple[int, Rule[Any]]], context: Context, last: bool, first: Sequence[Judge] = ()
+) -> None:
+    """Let rules, each with its place, go through the frames side by side; the last ones keep the budget, too."""
     order = pool.taking_turns()
-    judges = []
-    for number, rule in enumerate(rules, start=place):
-        assert isinstance(rule, Rule)
-        with named(_named(number, rule)):
-            judges.append(rule.judge(pool, context.at(number, rule.options.kind), order))
-    caps = [rule.options.most_picks for rule in rules]
-    limits = [cap for cap in caps if cap is not None] + ([context.limit] if last else [])
+    judges = list(first)
+    for place, rule in rules:
+        with named(_named(place, rule)):
+            judges.append(rule.judge(pool, context.at(place, rule.options.kind), order))
+    caps = [cap for _, rule in rules if (cap := rule.options.most_picks) is not None]
+    limits = caps + ([context.limit] if last else [])
     sift(pool, judges, min(limits, default=len(pool)), context.shares if limits else ())
 
 
@@ -93,4 +103,4 @@ def _choice(pool: Pool) -> Choice:
         raise InputError("select: left frames without a class, expected a step that tells it, as 'window' does")
     rows = np.concatenate([pool.alive(), np.flatnonzero(pool.drawn)])
     picks = list(zip(pool.replica[rows].tolist(), pool.index[rows].tolist(), strict=True))
-    return Choice(pool.verdicts(), picks, pool.window, pool.measure, pool.windows)
+    return Choice(pool.verdicts(), picks, pool.window, pool.measure, onsets(pool), pool.windows)

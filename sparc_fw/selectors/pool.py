@@ -47,6 +47,8 @@ class Pool:
         The larger, the more a frame deserves a label.
     fate : ndarray of object, shape (n_frames,)
         Why a frame is out; empty while it is in. `drop` writes it.
+    screened : ndarray of bool, shape (n_frames,)
+        What a screen called failed, whatever the committee says of it.
     drawn : ndarray of bool, shape (n_frames,)
         Picked by lot, whatever the steps behind say of it. `draw` writes it.
     window : tuple of float
@@ -81,6 +83,7 @@ class Pool:
         self.frame_class = np.full(len(self), "", dtype="U9")
         self.score = np.zeros(len(self))
         self.fate = np.full(len(self), "", dtype=object)
+        self.screened = np.zeros(len(self), dtype=bool)
         self.drawn = np.zeros(len(self), dtype=bool)
         self.window = (np.nan, np.nan)
         self.windows: dict[str, tuple[float, float]] = {}
