@@ -99,7 +99,8 @@ def _labels(store: Store, campaign_id: str, iteration: int, selection: Selection
         return {}
     trained = {key for keys in store.training_keys(campaign_id, iteration) for key in keys}
     labels = store.labels_by_key(frameset["keys"])
-    asked = dict(zip(frameset["keys"], selection.places, strict=True))
+    # What is labelled beside the picks comes behind them.
+    asked = dict(zip(frameset["keys"][: len(selection.places)], selection.places, strict=True))
     return {at: labels[key] for key, at in asked.items() if key in labels and key not in trained}
 
 

@@ -186,6 +186,7 @@ def test_two_systems_with_failing_labels_have_thresholds_of_their_own(
         labeling={"min_label_fraction": 0.3},
         select=steps(random_share=0.8, target_force_error_eV_per_A=0.2),
         explorer={"kind": "random_walk", "replicas": 1, "duration_ps": [0.5]},
+        augment={"kind": "noisy_copies"},
         budget={"labels": 200, "iterations": 3},
         test=None,
     )
@@ -195,14 +196,14 @@ def test_two_systems_with_failing_labels_have_thresholds_of_their_own(
     for row in rows:
         assert list(row["windows"]) == ["a", "b"]
         assert [found["system"] for found in row["calibrations"]] == ["a", "b"]
+        # Copies of the picks are no frames that somebody explored.
         picks_before = sum(one["picks"] for one in rows[: row["iteration"]])
         assert sum(found["labels"] for found in row["calibrations"]) == picks_before
-    assert [row["picks"] for row in rows] == [10, 10, 0]
-    assert all(row["drawn"] == 8 for row in rows[:2])
+    assert [row["drawn"] for row in rows] == [8, 8, 0]
     last = rows[-1]["calibrations"]
     assert last[0]["f_lo"] != last[1]["f_lo"]
-    lost = sum(row["labels_failed"] for row in rows[-1:]) - rows[0]["labels_failed"]
-    assert sum(found["failed"] for found in last) == lost > 0
+    lost = rows[-1]["labels_failed"] - rows[0]["labels_failed"]
+    assert 0 < sum(found["failed"] for found in last) < lost
 
 
 def test_a_target_that_no_run_can_tell_of_is_warned_of(load: Loader) -> None:
