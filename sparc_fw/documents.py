@@ -177,9 +177,12 @@ class FrameVerdict:
     deviation : float
         What the selection judged it by: the force deviation, eV/Å, or another measure of the committee's disagreement.
     fate : str
-        ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``after_failure``,
-        ``too_close_in_time``, ``too_similar``, ``over_cap``, ``over_share`` (its system's share of the label budget was
-        given away, and it would have been picked otherwise), or what a step of a third party calls it.
+        ``"pick"``, or the reason why not: one of `sparc_fw.fates.FATES`, or what a step of a third party calls it.
+    step : int
+        Place in the list of the step that took it; -1 for a pick, and where it was none of them: frames that are broken
+        go before the first step, those that the campaign's label budget has no room for after the last.
+    turn : int
+        Counted from 0, when it came up for a place among the picks, best first; -1 where it never did.
     """
 
     replica: int
@@ -187,6 +190,8 @@ class FrameVerdict:
     deviation: float
     frame_class: FrameClass
     fate: str
+    step: int = -1
+    turn: int = -1
 
 
 @dataclass

@@ -10,13 +10,12 @@ from fireworks import FWAction
 
 from sparc_fw.biased_runs import biased_runs_of
 from sparc_fw.documents import PICK, Report, Selection
-from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.base import CampaignTask
-from sparc_fw.firetasks.budget import labels_spent, shares_left
+from sparc_fw.firetasks.budget import labels_spent
+from sparc_fw.firetasks.selection_inputs import context_of, explorations_of
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.observed import Seen, changes, observe, unreached
-from sparc_fw.seeds import derive_seed
-from sparc_fw.selectors.base import Choice, Context
+from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
 from sparc_fw.selectors.forgetting import memories
 from sparc_fw.selectors.goals import FromExplorer
@@ -28,7 +27,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 class SelectTask(CampaignTask):
-    """Select frames for the next iteration from the explorations of this one; spec: ``replicas`` (how many)."""
+    """Select frames for the next iteration from the explorations of this one."""
 
     _fw_name = "{{sparc_fw.firetasks.SelectTask}}"
 
@@ -50,28 +49,13 @@ class SelectTask(CampaignTask):
         return action
 
     def _select(self) -> Selection:
-        explorations = []
-        for replica in range(int(self.spec["replicas"])):
-            exploration = self.store.exploration(self.campaign_id, self.iteration, replica)
-            if exploration is None:
-                raise StageFailed(f"iteration {self.iteration}: exploration {replica} is not in the store; rerun it")
-            explorations.append(exploration)
-        spent = labels_spent(self.store, self.campaign, self.iteration)
-        trained = [key for keys in self.store.training_keys(self.campaign_id, self.iteration) for key in keys]
-        asked = dict.fromkeys(trained + self.store.paid_keys(self.campaign_id, self.iteration))
-        labels = self.store.labels_by_key(asked)
-        context = Context(
-            labelled=[labels[key].frame for key in asked if key in labels],
-            limit=max(0, self.campaign.budget.labels - spent),
-            seed=derive_seed(self.campaign.seed, self.iteration, "select"),
-            shares=shares_left(self.store, self.campaign, self.iteration),
-            iteration=self.iteration,
-        )
+        explorations = explorations_of(self.store, self.campaign, self.iteration)
+        context = context_of(self.store, self.campaign, self.iteration)
         choice = select(explorations, self.steps, context)
         reports = [r for r in self.store.report_records(self.campaign_id) if r.iteration <= self.iteration]
         seen = self._seen(choice, explorations, reports)
         observed = observe(self.campaign, seen)
-        outcome = self._conclude(choice, spent, seen, observed, reports)
+        outcome = self._conclude(choice, seen, observed, reports)
         selection = self._selection(choice, outcome, explorations)
         selection.observed = [{"key": key, **asdict(each)} for key, each in observed.items()]
         return selection
@@ -85,9 +69,7 @@ class SelectTask(CampaignTask):
         biased = biased_runs_of(self.store, self.campaign, self.iteration) if asked else []
         return Seen(biased, explorations, failed, reports[-1] if reports else None)
 
-    def _conclude(
-        self, choice: Choice, spent: int, seen: Seen, observed: dict[str, Observed], reports: list[Report]
-    ) -> Outcome:
+    def _conclude(self, choice: Choice, seen: Seen, observed: dict[str, Observed], reports: list[Report]) -> Outcome:
         planned = sum(exploration.planned_ps for exploration in seen.explorations)
         survived = sum(exploration.survived_ps for exploration in seen.explorations)
         record = self.store.campaign_record(self.campaign_id)
@@ -97,7 +79,7 @@ class SelectTask(CampaignTask):
             choice,
             Progress(
                 iteration=self.iteration,
-                labels_spent=spent,
+                labels_spent=labels_spent(self.store, self.campaign, self.iteration),
                 hours=(time.time() - record["created"]) / 3600,
                 planned_ps=planned,
                 survived_ps=survived,

@@ -41,7 +41,7 @@ class Difference(Rule[DifferenceOptions]):
         return _Known(pool, context.labelled, self.options.min_difference_A, order)
 
 
-def _kind(numbers: np.ndarray, pbc: Sequence[bool]) -> Kind:
+def kind_of(numbers: np.ndarray, pbc: Sequence[bool]) -> Kind:
     """What two frames must have in common to be comparable: composition and periodicity."""
     return np.sort(numbers).tobytes(), np.asarray(pbc, dtype=bool).tobytes()
 
@@ -55,11 +55,11 @@ class _Known:
         self._order = order
         self._place = {int(row): place for place, row in enumerate(order)}
         self._ahead: dict[int, np.ndarray] = {}
-        self._kinds = [_kind(part.numbers, part.pbc) for part in pool.trajectories]
+        self._kinds = [kind_of(part.numbers, part.pbc) for part in pool.trajectories]
         self._seen: dict[Kind, Seen] = {}
         by_kind: dict[Kind, list[np.ndarray]] = {}
         for frame in labelled:
-            by_kind.setdefault(_kind(frame.numbers, frame.pbc), []).append(frame_distances(frame))
+            by_kind.setdefault(kind_of(frame.numbers, frame.pbc), []).append(frame_distances(frame))
         for kind, rows in by_kind.items():
             self._seen[kind] = Seen(np.stack(rows))
 

@@ -40,11 +40,13 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
         count = max(1, _rules_from(steps, place))
         last = place + count == len(steps)
         group = steps[place : place + count]
+        pool.at_work = place
         if isinstance(group[0], Rule):
             _judge_together(pool, group, place, context, last)
         else:
             _apply(pool, group[0], place, context)
         place += count
+    pool.at_work = -1
     if not steps or not isinstance(steps[-1], Rule):
         sift(pool, [], context.limit, context.shares)
     return _choice(pool)
@@ -64,9 +66,10 @@ def _judge_together(pool: Pool, rules: Sequence[Step[Any]], place: int, context:
         assert isinstance(rule, Rule)
         with named(_named(number, rule)):
             judges.append(rule.judge(pool, context.at(number, rule.options.kind), order))
-    caps = [rule.options.most_picks for rule in rules]
-    limits = [cap for cap in caps if cap is not None] + ([context.limit] if last else [])
-    sift(pool, judges, min(limits, default=len(pool)), context.shares if limits else ())
+    caps = [(rule.options.most_picks, number) for number, rule in enumerate(rules, start=place)]
+    limits = [(cap, number) for cap, number in caps if cap is not None] + ([(context.limit, -1)] if last else [])
+    limit, limited_by = min(limits, default=(len(pool), -1))
+    sift(pool, judges, limit, context.shares if limits else (), limited_by)
 
 
 def _apply(pool: Pool, step: Step[Any], place: int, context: Context) -> None:
