@@ -13,9 +13,9 @@ import pytest
 import yaml
 from ase.io import read
 from fireworks import LaunchPad, Workflow
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from sparc_fw.cli import app
+from cheap_campaigns import good
 from sparc_fw.dataset import training_labels
 from sparc_fw.firetasks.start import StartTask
 from sparc_fw.loading import LoadedCampaign
@@ -27,24 +27,6 @@ from sparc_fw.workflow import make_firework
 
 Loader = Callable[..., LoadedCampaign]
 Work = Callable[..., None]
-
-
-@pytest.fixture
-def command(mongo_uri: str, database: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Type a command against the test's database."""
-    monkeypatch.setenv("SPARC_FW_MONGO_URI", mongo_uri)
-    monkeypatch.setenv("SPARC_FW_DATABASE", database)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, list(arguments))
-
-    return run
-
-
-def good(result: Result) -> str:
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def test_status_json_has_what_scripts_want(command: Callable[..., Result], finished: str) -> None:
