@@ -207,14 +207,10 @@ def _good(store: Store, frameset: MongoDocument) -> list[Label]:
 
 
 def _named(store: Store, frameset: MongoDocument, labels: Mapping[str, Label]) -> list[Label]:
-    """The good ones of `labels` in the order of a frame set, with what this campaign calls their system and origin.
-
-    A label may have been paid by another campaign, which has other names for the same atoms.
-    """
+    """The good ones of `labels` in the order of a frame set, each as that of the frame that this campaign asked for."""
     result = {}
     for key, frame in zip(frameset["keys"], store.frames(frameset), strict=True):
         label = labels.get(key)
         if label is not None and label.status == "ok":
-            label.frame.info = dict(frame.info)
-            result[key] = label
+            result[key] = label.for_frame(frame)
     return list(result.values())

@@ -10,13 +10,14 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from ase import Atoms
 
 from sparc_fw.measure_names import FORCE_MAX
+from sparc_fw.same_frames import canonical_order, frame_hash, same_atoms
 
 Reason = Literal["not_converged", "timeout", "crashed", "overlap", "force_cap", "nan", "wrong_state", "bad_input"]
 REASONS: tuple[str, ...] = get_args(Reason)
@@ -41,39 +42,10 @@ def json_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def frame_hash(frame: Atoms) -> str:
-    """Content hash of a frame: species, positions and cell rounded to 1e-6 Å, periodicity, charge and spin.
-
-    Notes
-    -----
-    The order is that of the frame's atoms, the place and orientation are its own: a frame with like atoms exchanged, or
-    one that was moved or turned, has another hash. It errs on the side of a second calculation, which costs time, and
-    not of a wrong number:
-
-    - Whether like atoms are alike is the labeler's to say, not the frame's. A VASP INCAR lists moments atom by atom,
-      CP2K's input may name atoms by number, a script or a force field may know who is bonded to whom.
-    - Labels are stored in the order of their own frame. Under a hash without order every place where a stored label
-      meets a frame that was asked for would have to reorder its forces, and one forgotten place would train on them
-      mixed up, without a sign of it.
-    - A centroid taken off, or atoms wrapped into the cell, put coordinates (0 and the cell's edge above all) where the
-      last bit decides how they round, so that the same frame would have now one hash and now the other. On a grid
-      energies depend on the place, too, by the egg-box effect.
-    """
-    digest = hashlib.sha256(np.asarray(frame.numbers, dtype="<i4").tobytes())
-    periodic = np.asarray(frame.pbc, dtype=bool)
-    # The box of a molecule carries no physics, so that it must not make two labels of one.
-    cell = frame.cell.array if periodic.any() else np.zeros((3, 3))
-    for values in (frame.positions, cell):
-        # + 0.0 turns -0.0 into 0.0, whose bytes differ.
-        digest.update((np.round(values, 6) + 0.0).astype("<f8").tobytes())
-    digest.update(periodic.tobytes())
-    digest.update(f"{frame.info.get('charge', 0)},{frame.info.get('spin', 0)}".encode())
-    return digest.hexdigest()
-
-
 def file_key(frame: Atoms, energy: float, forces: np.ndarray) -> str:
     """Key of a label whose numbers a file brought: never a labeler's, so that none passes for what it computed."""
-    return json_hash([frame_hash(frame), FROM_FILE, energy, np.asarray(forces).tolist()])
+    sorted_forces = np.asarray(forces)[canonical_order(frame)]
+    return json_hash([frame_hash(frame), FROM_FILE, energy, sorted_forces.tolist()])
 
 
 @dataclass
@@ -117,6 +89,25 @@ class Label:
     settings_hash: str = ""
     effort_hash: str = ""
     key: str = ""
+
+    def for_frame(self, frame: Atoms) -> Label:
+        """The label as that of a frame that was asked for: atoms and forces in its order, ``info`` its own.
+
+        Whoever paid for a label may have had other names for its system and origin, and, where the labeler takes like
+        atoms for alike, another order of the atoms. Whatever a stored label is handed out for, it comes through here.
+
+        Raises
+        ------
+        ValueError
+            If it is the label of another frame.
+        """
+        try:
+            order = same_atoms(self.frame, frame)
+        except ValueError as error:
+            raise ValueError(f"label {self.key[:12]}…: {error}") from error
+        own = self.frame
+        asked = Atoms(own.numbers[order], own.positions[order], cell=own.cell, pbc=own.pbc, info=dict(frame.info))
+        return replace(self, frame=asked, forces=None if self.forces is None else self.forces[order])
 
 
 @dataclass

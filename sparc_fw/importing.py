@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,73 +17,13 @@ from sparc_fw.formats.base import Reading
 from sparc_fw.formats.consistency import suspect_units
 from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.overlap import describe_overlap
+from sparc_fw.geometry.unboxed import out_of_box
+from sparc_fw.import_report import FileReport, Judged, Refused, was_in_box
 from sparc_fw.labelers.base import Labeler
 
-REFUSALS = (
-    "unreadable",
-    "not_converged",
-    "no_energy",
-    "no_forces",
-    "nan",
-    "unknown_species",
-    "unknown_system",
-    "periodic",
-    "not_for_labeler",
-    "overlap",
-    "force_cap",
-    "units",
-    "settings",
-    "changed",
-    "conflict",
-    "reference",
-    "duplicate",
-)
-"""Why a configuration is refused; `judge` gives all but ``conflict`` and ``reference``, which need a store."""
-
-
-class Refused(Exception):
-    """Raised where a configuration cannot be a label; carries the reason."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-@dataclass
-class FileReport:
-    """What became of one file.
-
-    Attributes
-    ----------
-    refused : Counter
-        Configurations by reason.
-    examples : dict of str to str
-        For each reason the details of the first configuration that it met.
-    """
-
-    read: int = 0
-    taken: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-
-    def refuse(self, reading: Reading, reason: str, message: str) -> None:
-        """Count a refusal."""
-        self.refused[reason] += 1
-        self.examples.setdefault(reason, f"{reading.place}: {message}" if reading.place else message)
-
-
-@dataclass
-class Judged:
-    """The labels that can be taken, each with where it was read, and what became of every file."""
-
-    taken: list[tuple[Reading, Label]]
-    files: dict[Path, FileReport]
-
-    def drop(self, reading: Reading, reason: str, message: str) -> None:
-        """Refuse a label that was taken before."""
-        self.taken = [entry for entry in self.taken if entry[0] is not reading]
-        self.files[reading.file].taken -= 1
-        self.files[reading.file].refuse(reading, reason, message)
+IMAGE_A = 6.0
+"""A molecule farther than this from its images in a box is taken for a molecule, Å: no potential of a usual cutoff sees
+them, and what they do to the energy of a neutral molecule is less than methods differ by."""
 
 
 class Judge:
@@ -111,6 +49,7 @@ class Judge:
         self.system = system
         structures = {name: structure_of(campaign, files, name) for name in self.systems}
         self.formulas = {name: _composition(structure) for name, structure in structures.items()}
+        self.molecules = {name for name, structure in structures.items() if not structure.pbc.any()}
         self.species = {symbol for structure in structures.values() for symbol in structure.symbols}
 
     def judge(self, readings: Sequence[Reading]) -> Judged:
@@ -131,6 +70,7 @@ class Judge:
                     continue
                 seen.add(label.key)
                 report.taken += 1
+                report.unboxed += was_in_box(reading, label)
                 judged.taken.append((reading, label))
         return judged
 
@@ -142,7 +82,7 @@ class Judge:
         _require_numbers(label)
         if suspicion:
             raise Refused("units", suspicion)
-        label = replace(label, frame=self._belonging(label.frame))
+        label = self._unboxed(replace(label, frame=self._belonging(label.frame)))
         self._require_labelable(label)
         return self._attributed(label, reading)
 
@@ -181,6 +121,29 @@ class Judge:
                 "cells belong to a system by --system",
             )
         return self.systems[(fitting or found)[0]]
+
+    def _unboxed(self, label: Label) -> Label:
+        """The label of a molecule in a periodic box as that of the molecule, where the campaign's system is one.
+
+        As a crystal's it would be trained on beside molecules, which are computed otherwise and see no images.
+        """
+        frame, system = label.frame, label.frame.info["system"]
+        if system not in self.molecules or not frame.cell.lengths()[frame.pbc].all() or not frame.pbc.any():
+            return label
+        found = (
+            f"found a periodic frame (pbc {frame.pbc.tolist()}), expected a molecule, as the structure of {system} is"
+        )
+        if label.settings_hash == self.labeler.settings_hash and label.code != FROM_FILE:
+            raise Refused("periodic", f"{found}: the labeler computes a periodic frame otherwise than a molecule")
+        if frame.info["charge"]:
+            raise Refused("periodic", f"{found}: its energy is that of a charge among its images and a background")
+        molecule, distance = out_of_box(frame)
+        if distance < IMAGE_A:
+            raise Refused(
+                "periodic",
+                f"{found}: in its box it is {distance:.2f} Å from its nearest image, less than {IMAGE_A:g} Å",
+            )
+        return replace(label, frame=molecule, stress=None)
 
     def _require_labelable(self, label: Label) -> None:
         frame = label.frame

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from sparc_fw.documents import FROM_FILE, Label, file_key, frame_hash
+from sparc_fw.documents import FROM_FILE, Label, file_key
 from sparc_fw.formats.base import Reading
-from sparc_fw.importing import FileReport, Judge, Judged
+from sparc_fw.import_report import FileReport, Judged
+from sparc_fw.importing import Judge
 from sparc_fw.labelers.base import Labeler
 from sparc_fw.registry import backend_classes
+from sparc_fw.same_frames import frame_hash
 from sparc_fw.settings import Settings
 from sparc_fw.store import Store
 

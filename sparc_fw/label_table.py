@@ -39,7 +39,7 @@ class Suspicion:
     Attributes
     ----------
     state : str
-        ``pending``, ``confirmed`` or ``dropped``.
+        ``pending``, ``confirmed``, ``dropped`` or ``unchecked``.
     why : str or None
         The verdict in a sentence; None while there is none.
     z_energy, z_force : float

@@ -92,9 +92,9 @@ def suspect_sentences(status: dict[str, Any]) -> list[str]:
         )
     if unchecked:
         found.append(
-            f"{unchecked} labels are suspected of a wrong state and could not be checked: with these options the "
-            "labeler would do the first calculation over again. They are trained on; look at them, or leave the "
-            "labeler's first guess as it comes."
+            f"{unchecked} labels are suspected of a wrong state and could not be checked: the labeler knows no other "
+            "way to their numbers, or with these options it would do the first calculation over again. They are "
+            "trained on; look at them, or leave the labeler's first guess as it comes."
         )
     return found
 

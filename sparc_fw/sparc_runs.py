@@ -12,12 +12,13 @@ from typing import Any
 import yaml
 from ase import Atoms
 
-from sparc_fw.documents import Label, frame_hash
+from sparc_fw.documents import Label
 from sparc_fw.errors import InputError
 from sparc_fw.formats.ase_files import write_extxyz
 from sparc_fw.formats.reading import read_labels
 from sparc_fw.geometry.files import read_structure
 from sparc_fw.loading import validate_campaign
+from sparc_fw.same_frames import frame_hash
 from sparc_fw.sparc_deepmd import deepmd_section
 from sparc_fw.sparc_explorer import explorer_section, plumed_texts
 from sparc_fw.sparc_labeler import labeler_section

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,11 +21,12 @@ from ase.calculators.calculator import Calculator, all_changes
 from pydantic import Field
 from typing_extensions import Self
 
-from sparc_fw.documents import Dataset, Label, TrainedModel, frame_hash
+from sparc_fw.documents import Dataset, Label, TrainedModel
 from sparc_fw.errors import TrainingDiverged
 from sparc_fw.explorers.base import Explorer, Replica, TimedOptions
 from sparc_fw.labelers.base import Labeler, LabelerOptions, LabelError
 from sparc_fw.potentials.base import Evaluator, Potential, PotentialOptions, Progress
+from sparc_fw.same_frames import frame_hash
 from sparc_fw.trajectories import Trajectory
 
 LOG = "MORSE_LOG"
@@ -107,6 +109,11 @@ class MorseLabeler(Labeler[MorseOptions]):
     code = "numpy"
     # There is one state only: computed again, a number that somebody spoiled comes out right.
     rechecks: ClassVar[list[dict[str, Any]]] = [{"backwards": True}]
+
+    @cached_property
+    def like_atoms_alike(self) -> bool:
+        """All atoms are."""
+        return True
 
     def check(self, frame: Atoms) -> None:
         """Any frame will do."""

@@ -19,12 +19,13 @@ from typer.testing import CliRunner
 from sparc_fw.cli import app
 from sparc_fw.cli.labels import why as last_words
 from sparc_fw.dataset import dataset
-from sparc_fw.documents import FROM_FILE, Label, frame_hash
+from sparc_fw.documents import FROM_FILE, Label
 from sparc_fw.formats.ase_files import labelled_atoms, write_extxyz
 from sparc_fw.formats.reading import read_labels
 from sparc_fw.label_import import ImportOutcome, import_labels
 from sparc_fw.label_table import Filter, duplicates, label_rows
 from sparc_fw.loading import LoadedCampaign
+from sparc_fw.same_frames import frame_hash
 from sparc_fw.settings import Settings
 from sparc_fw.store import Store
 from sparc_fw.submission import submit
@@ -293,17 +294,51 @@ def test_a_campaign_that_has_concluded_trains_on_nothing_more(
     assert outcome.sentence == "trimer has concluded: nothing of it will be trained any more"
 
 
+def boxed(label: Label, edge: float) -> Label:
+    """The label as a periodic code gives it: wrapped into a box, with a stress."""
+    frame = label.frame.copy()
+    frame.info = dict(label.frame.info)
+    frame.positions -= (0.5, 0.4, 0.3)
+    frame.set_cell([edge, edge, edge])
+    frame.pbc = True
+    frame.wrap()
+    return replace(label, frame=frame, stress=np.zeros(6))
+
+
+def test_molecules_in_boxes_are_taken_as_molecules_where_the_system_is_one(
+    take: Callable[..., ImportOutcome], store: Store
+) -> None:
+    labels = computed(3)
+    outcome = take(stripped([boxed(labels[0], 12.0), boxed(labels[1], 7.0), boxed(labels[2], 11.0)]), trust=True)
+    report = next(iter(outcome.files.values()))
+    assert (report.taken, report.unboxed, dict(report.refused)) == (2, 2, {"periodic": 1})
+    told = report.examples["periodic"]
+    assert "expected a molecule, as the structure of h3 is: in its box it is 5.37 Å from its nearest image" in told
+    for found, label in zip(outcome.taken, (labels[0], labels[2]), strict=True):
+        assert not found.frame.pbc.any()
+        assert found.stress is None
+        assert np.allclose(found.frame.get_all_distances(), label.frame.get_all_distances(), atol=1e-6)
+        assert np.allclose(found.forces, label.forces)  # type: ignore[arg-type]
+
+
+def test_what_the_labeler_computed_of_a_periodic_frame_is_no_label_of_a_molecule(
+    take: Callable[..., ImportOutcome],
+) -> None:
+    periodic = boxed(computed(1)[0], 12.0)
+    outcome = take([morse_labeler().label(periodic.frame)], trust=True)
+    assert refusals(outcome) == {"periodic": 1}
+
+
 def test_a_periodic_frame_is_refused_by_a_labeler_of_molecules(load: Loader, store: Store) -> None:
     pytest.importorskip("pyscf", reason="pyscf is not installed: pip install 'sparc_fw[pyscf]'")
     from sparc_fw.importing import Judge
     from sparc_fw.labelers.pyscf import PySCFLabeler, PySCFOptions
 
-    loaded = load()
-    judge = Judge(loaded.campaign, loaded.files, PySCFLabeler(PySCFOptions(), Settings()), True)
-    label = computed(1)[0]
-    label.frame.cell, label.frame.pbc = np.eye(3) * 9, True
+    boxed(computed(1)[0], 12.0).frame.write("box.vasp")
+    crystal = load(systems=[{"name": "h3", "structure": "box.vasp", "spin": 1}])
+    judge = Judge(crystal.campaign, crystal.files, PySCFLabeler(PySCFOptions(), Settings()), True)
     path = Path("box.extxyz")
-    write_extxyz([label], path)
+    write_extxyz([boxed(computed(1)[0], 12.0)], path)
     assert judge.judge(read_labels(path)).files[path].refused == {"periodic": 1}
 
 

@@ -51,6 +51,8 @@ def import_(
 
 
 def _tell(outcome: ImportOutcome) -> None:
+    from sparc_fw.importing import IMAGE_A
+
     print_table(
         ("file", "read", "taken", "refused"),
         [(file, report.read, report.taken, report.refused.total()) for file, report in outcome.files.items()],
@@ -58,6 +60,11 @@ def _tell(outcome: ImportOutcome) -> None:
     for file, report in outcome.files.items():
         for reason, count in report.refused.most_common():
             typer.echo(f"{file}: refused {count} as {reason}: {report.examples[reason]}")
+        if report.unboxed:
+            typer.echo(
+                f"{file}: took {report.unboxed} frames in periodic boxes as molecules, which the structures of their "
+                f"systems are, without box and stress: their images are {IMAGE_A:g} Å away or more"
+            )
     typer.echo(f"stored {outcome.stored} labels; {outcome.known} were there already")
     apart = f"; {outcome.already_trained} already in the training data, {outcome.in_test_set} in the test set"
     if outcome.sentence:
@@ -73,6 +80,7 @@ def _values(outcome: ImportOutcome) -> dict[str, Any]:
         file: {
             "read": report.read,
             "taken": report.taken,
+            "unboxed": report.unboxed,
             "refused": dict(report.refused),
             "examples": report.examples,
         }

@@ -12,7 +12,6 @@ from ase import Atoms
 from fireworks import FWAction
 
 from sparc_fw.dataset import dataset, training_labels
-from sparc_fw.documents import frame_hash
 from sparc_fw.errors import StageFailed
 from sparc_fw.explorers.base import Explorer, ExplorerOptions, Replica
 from sparc_fw.firetasks.base import CampaignTask, make_backend, with_cores
@@ -22,6 +21,7 @@ from sparc_fw.firetasks.teacher import StoredTeacher
 from sparc_fw.geometry.build import frame_of, structure_of
 from sparc_fw.labelers.base import Labeler
 from sparc_fw.potentials.committee import opinion
+from sparc_fw.same_frames import frame_hash
 from sparc_fw.seeds import derive_seed
 from sparc_fw.trajectories import Exploration
 

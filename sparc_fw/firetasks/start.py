@@ -11,7 +11,7 @@ from ase import Atoms
 from fireworks import FWAction
 
 from sparc_fw.campaign import Campaign
-from sparc_fw.documents import Label, frame_hash
+from sparc_fw.documents import Label
 from sparc_fw.errors import CampaignExists, InputError
 from sparc_fw.firetasks.base import CampaignTask, with_cores
 from sparc_fw.firetasks.stored_labels import StoredLabels
@@ -20,6 +20,7 @@ from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.sources import DynamicsSource, Source
 from sparc_fw.loading import LoadedCampaign, check_campaign, load_campaign, parse_campaign
 from sparc_fw.relabeling import frames_of
+from sparc_fw.same_frames import frame_hash
 from sparc_fw.seeds import derive_seed
 from sparc_fw.settings import Settings
 from sparc_fw.store import Store

@@ -39,9 +39,9 @@ def compute(labeler: Labeler[Any], key: str, frame: Atoms) -> Label:
     if label.key != key:
         raise StageFailed(
             f"frame {key[:12]}…: its key was made where files that the labeler's options name (pseudopotentials, "
-            f"scripts) hold something else, or, with labeler.key_with_version, with another version of the code "
-            f"than {label.code} {label.version}, which this worker has; expected the same on all workers: put it "
-            "right here, or begin a new campaign with --relabel"
+            "scripts) hold something else, by another release of this package, or, with labeler.key_with_version, with "
+            f"another version of the code than {label.code} {label.version}, which this worker has; expected the same "
+            "on all workers: put it right here, or begin a new campaign with --relabel"
         )
     return label
 
@@ -106,13 +106,13 @@ class StoredLabels:
                 self._store.ask(self._found, *self._place)
 
     def label(self, frame: Atoms) -> Label:
-        """The label of a frame; failures are labels, too."""
+        """The label of a frame, its forces in the order of its atoms; failures are labels, too."""
         key = self._labeler.key(frame)
         self.systems.setdefault(key, str(frame.info["system"]))
         label = self._known.get(key) or self._look(key) or self._computed(key, frame)
         self._known[key] = label
         self._progress(len(self._known))
-        return label
+        return label.for_frame(frame)
 
     def _look(self, key: str) -> Label | None:
         """The label that the store has, unless it may come right now."""

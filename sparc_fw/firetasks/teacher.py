@@ -64,8 +64,6 @@ class StoredTeacher:
         """The label of a frame; failures are labels, too."""
         frame.info["origin"] = ON_THE_FLY
         label = self._stored.label(frame)
-        # Somebody else may have paid for it, who has other names for its system and origin.
-        label.frame.info = dict(frame.info)
         self.labels.append(label)
         return label
 

@@ -70,10 +70,9 @@ class ValidateTask(CampaignTask):
         }
 
     def _flag_suspects(self, evaluators: list[Evaluator], labels: list[Label]) -> set[str]:
-        """Note which labels the committee cannot believe; returns the systems that have any."""
+        """Note which labels the committee cannot believe; returns the systems that have any to compute again."""
         options = self.campaign.labeling.suspects
-        # Where a labeler knows no other way to the numbers, the same calculation would only be paid twice.
-        if options is None or not self.labeler.rechecks:
+        if options is None or not self.labeler.suspected:
             return set()
         frameset = self.store.frameset(self.campaign_id, self.iteration, "train")
         new = set(frameset["keys"]) if frameset is not None else set()
@@ -83,8 +82,14 @@ class ValidateTask(CampaignTask):
         for suspect in find_suspects(evaluators, labels, options, judged):
             system = suspect.label.frame.info["system"]
             found = {name: getattr(suspect, name) for name in ("z_energy", "z_force", "predicted_energy")}
-            if self.store.flag_suspect(suspect.label.key, self.campaign_id, self.iteration, system, found):
+            if not self.store.flag_suspect(suspect.label.key, self.campaign_id, self.iteration, system, found):
+                continue
+            if self.labeler.rechecks:
                 systems.add(system)
+            else:
+                # The same calculation would only be paid twice.
+                why = f"no second calculation: the labeler '{self.labeler.options.kind}' knows no other way to numbers"
+                self.store.judge_suspect(suspect.label.key, "unchecked", why, None)
         return systems
 
     def _model_file(self, model: MongoDocument) -> Path:

@@ -18,12 +18,13 @@ from ase.calculators.calculator import Calculator
 from typing_extensions import Self
 
 from sparc_fw.backend import Backend
-from sparc_fw.documents import Label, Reason, frame_hash, json_hash
+from sparc_fw.documents import Label, Reason, json_hash
 from sparc_fw.errors import InputError, MissingDependency
 from sparc_fw.geometry.overlap import describe_overlap
 from sparc_fw.labelers.electrons import charge_and_spin as charge_and_spin
 from sparc_fw.labelers.electrons import check_electrons as check_electrons
 from sparc_fw.labelers.options import LabelerOptions as LabelerOptions
+from sparc_fw.same_frames import frame_hash
 
 Numbers = tuple[float, np.ndarray, np.ndarray | None, int]
 """Energy (eV), forces (n_atoms, 3) (eV/Å), stress (6,) (eV/Å^3) or None, and the number of attempts."""
@@ -63,8 +64,9 @@ class Labeler(Backend[LabelerOptionsType]):
     rechecks: ClassVar[list[dict[str, Any]]] = []
     """Options to change, one set after the other, to find out whether a number was that of a wrong electronic state:
     another guess first, stricter settings after; the same numbers must come out where it was not. Labelers that know
-    nothing of how their numbers come about (``ase``, ``command``), or whose numbers are no solutions of equations
-    (``potential``), have none, and nobody suspects their labels: the same calculation would only be paid twice."""
+    nothing of how their numbers come about (``ase``, ``command``) have none; their suspects stay ``unchecked``."""
+    suspected: ClassVar[bool] = True
+    """Whether a number can be that of a wrong state: not where it solves no equations (``potential``)."""
 
     directory: Path | None = None
     """Where calculations may leave files while the labeler is open."""
@@ -108,6 +110,15 @@ class Labeler(Backend[LabelerOptionsType]):
         """How much is tried for a number, as plain values."""
         return self.options.model_dump(mode="json", include=set(self.options.effort) - {"key_with_version"})
 
+    @cached_property
+    def like_atoms_alike(self) -> bool:
+        """Whether atoms of one element are one to it, so that frames in which they are exchanged share a label.
+
+        Their numbers may differ by no more than the noise of a calculation. A labeler that cannot know (``ase``,
+        ``command``), or whose options name atoms by their numbers, says no, and every order is calculated.
+        """
+        return False
+
     def potentials_of(self, frame: Atoms) -> list[str]:
         """Hashes of what decides the numbers of a frame beside the settings, such as its elements' potentials."""
         return []
@@ -115,7 +126,8 @@ class Labeler(Backend[LabelerOptionsType]):
     def key(self, frame: Atoms) -> str:
         """Content hash of what is labelled and how: a label with this key is computed once."""
         version = [self.keyed_version()] if self.options.key_with_version else []
-        return json_hash([frame_hash(frame), self.settings_hash, *self.potentials_of(frame), *version])
+        content = frame_hash(frame, self.like_atoms_alike)
+        return json_hash([content, self.settings_hash, *self.potentials_of(frame), *version])
 
     def keyed_version(self) -> str:
         """The version for keys, which are made before anything is computed.

@@ -21,7 +21,7 @@ from sparc_fw.labelers.box import ISOLATED, periodicity, without_drift
 from sparc_fw.labelers.cp2k_build import input_text, smears
 from sparc_fw.labelers.cp2k_input import BUILT_IN, PLACES, SCF, parse_template, without
 from sparc_fw.labelers.cp2k_output import OUTPUT, check_convergence, did_not_converge, last_words, read
-from sparc_fw.labelers.cp2k_settings import deciding_part, limits, settings_tree
+from sparc_fw.labelers.cp2k_settings import deciding_part, limits, names_atoms, settings_tree
 from sparc_fw.labelers.cp2k_shell import CP2KShell, ShellEnded, ShellLate
 from sparc_fw.labelers.external import calculation_folder
 from sparc_fw.labelers.program import first_output, program_environment, program_words
@@ -174,6 +174,11 @@ class CP2KLabeler(Labeler[CP2KOptions]):
     def effort(self) -> dict[str, Any]:
         """How much is tried for a number: options, and the limits that the input sets."""
         return super().effort() | {"input": limits(self._tree)}
+
+    @cached_property
+    def like_atoms_alike(self) -> bool:
+        """They are where the input has nothing but what CP2K knows by element, or for all atoms."""
+        return not names_atoms(self._tree)
 
     @cached_property
     def _tree(self) -> Any:

@@ -32,6 +32,14 @@ _UNREAD: dict[str, frozenset[str]] = {
     "POISSON": frozenset({"PERIODIC", "POISSON_SOLVER"}),
 }
 """Keywords, by section, that the labeler sets itself, or that tell CP2K what to print and how to share the work."""
+_BY_ELEMENT = _PLAIN | {
+    *("KIND", "BASIS", "BS", "DFT_PLUS_U", "DIAGONALIZATION", "DAVIDSON", "OT", "OUTER_SCF", "SMEAR", "KPOINTS"),
+    *("XC_GRID", "VDW_POTENTIAL", "PAIR_POTENTIAL", "NON_LOCAL", "HF", "SCREENING", "INTERACTION_POTENTIAL"),
+    *("MEMORY", "AUXILIARY_DENSITY_MATRIX_METHOD", "WAVELET", "MT", "EWALD"),
+}
+"""Sections that speak of all atoms, or of elements. Others, such as CONSTRAINT, CDFT or QMMM, may number atoms."""
+_OF_ATOMS = ("ATOM", "LIST", "INDEX", "RESTART_FILE")
+"""Parts of the names of keywords, in those sections, that number atoms, or name a file that has them in an order."""
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
 
 
@@ -79,6 +87,18 @@ def limits(part: Any) -> list[list[str]]:
     """The lines that limit how much is tried, in a section and below it."""
     found = [line.split() for line in part.keywords if line.split()[0].upper() in LIMITS]
     return found + [line for one in part.subsections for line in limits(one)]
+
+
+def names_atoms(root: Any) -> bool:
+    """Whether a tree of sections says something of atoms by their numbers, or may: it has sections not known here."""
+    for part in root.subsections:
+        if not _decides(part) or part.name == "XC_FUNCTIONAL":
+            continue
+        words = [line.split()[0].upper() for line in part.keywords]
+        numbered = any(name in word for word in words for name in _OF_ATOMS)
+        if part.name not in _BY_ELEMENT or numbered or names_atoms(part):
+            return True
+    return False
 
 
 def _decides(part: Any) -> bool:

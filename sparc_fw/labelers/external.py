@@ -13,8 +13,8 @@ from typing import Any
 from ase import Atoms
 
 from sparc_fw.child_process import run_child
-from sparc_fw.documents import frame_hash
 from sparc_fw.labelers.base import Labeler, LabelError
+from sparc_fw.same_frames import frame_hash
 
 
 @contextmanager

@@ -55,6 +55,7 @@ class PotentialLabeler(InProcessLabeler[PotentialLabelerOptions]):
 
     Options: ClassVar[type[PotentialLabelerOptions]] = PotentialLabelerOptions
     code: ClassVar[str] = "potential"
+    suspected: ClassVar[bool] = False
 
     def missing(self) -> list[str]:
         """Say so where the calculator's package, or the model's framework, is not on this machine."""
@@ -65,6 +66,11 @@ class PotentialLabeler(InProcessLabeler[PotentialLabelerOptions]):
         except InputError as error:
             return [f"labeler potential: {error}"]
         return []
+
+    @cached_property
+    def like_atoms_alike(self) -> bool:
+        """They are where the model is of a potential that says so; of a calculator nobody knows."""
+        return self.options.calculator is None and bool(self._own().like_atoms_alike)
 
     def load(self) -> None:
         """Load the model."""
@@ -100,7 +106,9 @@ class PotentialLabeler(InProcessLabeler[PotentialLabelerOptions]):
         check_told(frame, unused=True)
         # No model remembers, but a calculator hands out its last results for a frame that hardly moved.
         self._calculator.reset()
-        result = evaluate(frame, self._calculator, bool(frame.pbc.any()) and self.options.stress)
+        # Moments and charges that a frame may carry are in no key, so that they must decide no number.
+        plain = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
+        result = evaluate(plain, self._calculator, bool(frame.pbc.any()) and self.options.stress)
         stress = np.array(result["stress"]) if "stress" in result else None
         return result["energy"], np.array(result["forces"]), stress, 1
 

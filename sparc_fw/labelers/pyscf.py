@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -93,6 +94,11 @@ class PySCFLabeler(InProcessLabeler[PySCFOptions]):
     own_retries: ClassVar[dict[Reason, list[dict[str, Any]]]] = {
         "not_converged": [{"guess": "huckel"}, {"level_shift": 0.3, "max_cycle": 200}]
     }
+
+    @cached_property
+    def like_atoms_alike(self) -> bool:
+        """They are: no option names an atom."""
+        return True
 
     def version(self) -> str:
         """Version of PySCF."""

@@ -36,6 +36,9 @@ WORDS = {
 }
 """What pw.x calls the options."""
 
+BY_ATOM = frozenset({"hubbard_v"})
+"""Keys whose indices are those of atoms; the others (starting_magnetization, hubbard_u, …) have those of elements."""
+
 
 def make_namelists(
     options: QEOptions, frame: Atoms, repeats: Periodicity, pseudo_dir: Path
@@ -85,6 +88,12 @@ def without(namelists: Namelists, keys: Iterable[str]) -> dict[str, dict[str, An
         name: {key: value for key, value in given.items() if key.lower().partition("(")[0] not in words}
         for name, given in namelists.items()
     }
+
+
+def names_atoms(namelists: Namelists) -> bool:
+    """Whether namelists say something of atoms by their numbers in the frame, where others number the elements."""
+    keys = {key.lower().partition("(")[0] for given in namelists.values() for key in given}
+    return not keys.isdisjoint(BY_ATOM)
 
 
 def refuse_other_electrons(namelists: Namelists, frame: Atoms) -> None:

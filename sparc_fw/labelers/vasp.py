@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -22,7 +23,15 @@ from sparc_fw.labelers.external import calculation_folder
 from sparc_fw.labelers.vasp_input import VASPInput, build_input, potcar_names
 from sparc_fw.labelers.vasp_output import read_output, refuse_other_atoms
 from sparc_fw.labelers.vasp_potcar import ASE_VARIABLE, PMG_VARIABLE, potcar_folder, read_potcars
-from sparc_fw.labelers.vasp_tags import LIMITS, TECHNICAL, deciding_tags, own_incar, plain_kpoints, way_tags
+from sparc_fw.labelers.vasp_tags import (
+    LIMITS,
+    TECHNICAL,
+    deciding_tags,
+    names_atoms,
+    own_incar,
+    plain_kpoints,
+    way_tags,
+)
 
 if TYPE_CHECKING:
     from pymatgen.io.vasp.inputs import Incar
@@ -158,8 +167,20 @@ class VASPLabeler(Labeler[VASPOptions]):
 
     def effort(self) -> dict[str, Any]:
         """How much is tried for a number: options, and the limits among the tags."""
-        tags = self._own_incar() if self.options.input_set is None else self.options.user_incar_settings
-        return super().effort() | {"tags": {tag: value for tag, value in tags.items() if tag.upper() in LIMITS}}
+        limits = {tag: value for tag, value in self._said_tags().items() if tag.upper() in LIMITS}
+        return super().effort() | {"tags": limits}
+
+    @cached_property
+    def like_atoms_alike(self) -> bool:
+        """They are, unless tags have a value for each atom, or may have one, since nobody here knows them.
+
+        Atoms of an element come in the order of the frame, which is the order of such values.
+        """
+        return not names_atoms(self._said_tags(), self.options.unlisted_tags)
+
+    def _said_tags(self) -> Mapping[str, Any]:
+        """The tags that the user said."""
+        return self._own_incar() if self.options.input_set is None else self.options.user_incar_settings
 
     def _own_incar(self) -> Incar:
         return own_incar(self.options.incar, self.options.user_incar_settings)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from pymatgen.io.vasp.inputs import Incar
@@ -34,6 +36,9 @@ TECHNICAL = (
 what a handler may change in the middle of a calculation. In the hash of the settings only those of them are left out
 that find no other state either."""
 
+BY_ATOM = frozenset({"MAGMOM", "M_CONSTR"})
+"""Tags with a value, or a vector, for each atom; where others have several, it is one for each element."""
+
 
 def own_incar(text: str, changes: Mapping[str, Any]) -> Incar:
     """The tags of the user's own INCAR, with the user's changes of it (null takes a tag out)."""
@@ -59,6 +64,18 @@ def way_tags(tags: Mapping[str, Any]) -> dict[str, Any]:
     # Where there is no WAVECAR there is but one start.
     found.pop("ISTART", None)
     return found | {"ALGO": str(found["ALGO"]).lower()}
+
+
+def names_atoms(tags: Mapping[str, Any], unlisted: Collection[str]) -> bool:
+    """Whether tags tell apart atoms of one element, or may: `unlisted` ones, of which nothing is known."""
+    unknown = {tag.upper() for tag in unlisted}
+    for tag, value in tags.items():
+        if tag.upper() in unknown:
+            return True
+        # By element (pymatgen's mapping), or the same for all, they tell no atoms apart.
+        if tag.upper() in BY_ATOM and not isinstance(value, Mapping) and len(set(np.ravel(value).tolist())) > 1:
+            return True
+    return False
 
 
 def plain_kpoints(text: str) -> dict[str, Any]:

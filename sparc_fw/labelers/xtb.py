@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -67,6 +67,11 @@ class XTBLabeler(InProcessLabeler[XTBOptions]):
     rechecks: ClassVar[list[dict[str, Any]]] = [
         {"guess": guess, **stricter} for guess in ("eeq", "sad") for stricter in ({"accuracy": 0.1}, {})
     ]
+
+    @cached_property
+    def like_atoms_alike(self) -> bool:
+        """They are: no option names an atom."""
+        return True
 
     def version(self) -> str:
         """Version of tblite."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from ase.calculators.calculator import Calculator
@@ -58,6 +58,10 @@ class Evaluator(ABC):
 
 class Potential(Backend[PotentialOptionsType]):
     """Trains, loads and hands models to engines."""
+
+    like_atoms_alike: ClassVar[bool] = False
+    """Whether a model knows of atoms no more than their elements, so that frames with like atoms exchanged are one to
+    it; labels by a model of a potential that does not say so are computed for each order."""
 
     def check(self) -> None:
         """Raise `InputError` where the options can never train a model (a key that the framework does not know, …)."""

@@ -38,6 +38,7 @@ class DeepMDPotential(Potential[DeepMDOptions]):
     Options: ClassVar[type[DeepMDOptions]] = DeepMDOptions
     packages = ("deepmd",)
     extra = "deepmd"
+    like_atoms_alike: ClassVar[bool] = True
 
     @property
     def backends(self) -> list[str]:

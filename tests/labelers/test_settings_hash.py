@@ -230,3 +230,33 @@ def test_a_file_that_pyscf_would_take_for_a_basis_set_is_refused(
     Path("mine").write_text("H S\n1.0 1.0\n")
     with pytest.raises(InputError, match="basis: found 'mine', which is a file in"):
         labeler("pyscf", basis="mine").check(WATER)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "alike"),
+    [
+        ("pyscf", {}, True),
+        ("xtb", {}, True),
+        ("ase", {}, False),
+        ("command", {}, False),
+        ("potential", {}, False),
+        ("qe", {"namelists": {"system": {"nspin": 2, "starting_magnetization(1)": 0.5}}}, True),
+        ("qe", {"namelists": {"system": {"lda_plus_u": True, "Hubbard_V(1,2,1)": 0.5}}}, False),
+        ("cp2k", {}, True),
+        ("cp2k", {"functional": "BLYP", "scf": "ot", "smearing_K": 300.0}, True),
+        ("cp2k", {"template": BUILT_IN + "&MOTION\n&CONSTRAINT\n&FIXED_ATOMS\nLIST 1\n&END\n&END\n&END\n"}, False),
+        ("cp2k", {"overrides": {"FORCE_EVAL": {"DFT": {"QS": {"CDFT": {"TYPE_OF_CONSTRAINT": "BECKE"}}}}}}, False),
+        ("cp2k", {"overrides": {"FORCE_EVAL": {"DFT": {"WFN_RESTART_FILE_NAME": "/x/y.wfn"}}}}, False),
+        ("cp2k", {"overrides": {"FORCE_EVAL": {"SUBSYS": {"KIND H": {"MAGNETIZATION": 1}}}}}, True),
+        ("vasp", {}, True),
+        ("vasp", {"user_incar_settings": {"MAGMOM": {"Fe": 5.0, "O": 0.6}}}, True),
+        ("vasp", {"input_set": None, "incar": "ENCUT = 400\nMAGMOM = 3*0.6"}, True),
+        ("vasp", {"input_set": None, "incar": "ENCUT = 400\nMAGMOM = 1 -1 0.6"}, False),
+        ("vasp", {"input_set": None, "incar": "ENCUT = 400\nLDAUU = 4 0", "unlisted_tags": ["LNEW"]}, True),
+        ("vasp", {"input_set": None, "incar": "ENCUT = 400\nLNEW = 4 0 1", "unlisted_tags": ["lnew"]}, False),
+    ],
+)
+def test_like_atoms_are_alike_unless_options_number_atoms(kind: str, options: dict[str, Any], alike: bool) -> None:
+    found = labeler(kind, **options)
+    assert found.like_atoms_alike == alike
+    assert (found.key(WATER[[0, 2, 1]]) == found.key(WATER)) == alike

@@ -28,11 +28,12 @@ from sparc_fw.settings import Settings
 from sparc_fw.status import campaign_status
 from sparc_fw.store import Store
 from sparc_fw.submission import submit
-from sparc_fw.testing import LOG
+from sparc_fw.testing import LOG, MorseLabeler
 from sparc_fw.workflow import build_iteration
 
 Loader = Callable[..., LoadedCampaign]
 Work = Callable[..., None]
+BLURRED = {"kind": "blurred_morse", "blur": 2.0}
 LAUNCH = (
     "import sys; from fireworks import FWorker, LaunchPad; from fireworks.core.rocket_launcher import launch_rocket;"
 )
@@ -154,9 +155,8 @@ def test_a_wrong_label_is_suspected_computed_again_and_dropped(
 ) -> None:
     start = [{"kind": "displacements", "amplitude_A": 0.1, "frames": 40}]
     labeling = {"batch": 40, "suspects": {"neighbours": 20}}
-    potential = {"kind": "blurred_morse", "blur": 2.0}
     budget = {"labels": 40, "iterations": 1}
-    submit(store, launchpad, load(start=start, labeling=labeling, potential=potential, budget=budget, test=None))
+    submit(store, launchpad, load(start=start, labeling=labeling, potential=BLURRED, budget=budget, test=None))
     work(2)
     keys = store.training_keys("trimer", 0)[0]
     assert store.label_counts(keys)["ok"] == 40
@@ -177,6 +177,27 @@ def test_a_wrong_label_is_suspected_computed_again_and_dropped(
     launchpad.rerun_fw(launchpad.fireworks.find_one({"spec.stage": "validate"})["fw_id"])
     work()
     assert launchpad.fireworks.count_documents({"spec.stage": "check"}) == 1
+
+
+def test_a_suspect_of_a_labeler_that_knows_one_way_alone_is_counted_and_kept(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MorseLabeler, "rechecks", [])
+    start = [{"kind": "displacements", "amplitude_A": 0.1, "frames": 40}]
+    labeling = {"batch": 40, "suspects": {"neighbours": 20}}
+    budget = {"labels": 40, "iterations": 1}
+    submit(store, launchpad, load(start=start, labeling=labeling, potential=BLURRED, budget=budget, test=None))
+    work(2)
+    keys = store.training_keys("trimer", 0)[0]
+    spoil(store, keys[7], 6.0)
+    work()
+    row = campaign_status(store, launchpad, "trimer")["iterations"][0]
+    assert row["suspects"] == {"pending": 0, "confirmed": 0, "dropped": 0, "unchecked": 1}
+    assert (row["labels"], row["labels_failed"]) == (40, 0)
+    assert launchpad.fireworks.count_documents({"spec.stage": "check"}) == 0
+    record = store.labels.find_one({"_id": keys[7]})
+    assert record is not None
+    assert record["suspect"]["why"] == "no second calculation: the labeler 'morse' knows no other way to numbers"
 
 
 def test_frames_are_labelled_anew_by_another_labeler(
