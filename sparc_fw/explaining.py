@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import PICK, FrameVerdict, Label, Report, Selection
@@ -164,39 +163,32 @@ def explain_iteration(store: Store, settings: Settings, campaign_id: str, iterat
         As `stored_selection`.
     """
     selection = stored_selection(store, campaign_id, iteration)
-    campaign = store.campaign(campaign_id)
+    campaign, record = store.campaign(campaign_id), store.campaign_record(campaign_id)
     systems = [system for _, system, _ in campaign.runs()]
     frameset = store.frameset(campaign_id, iteration + 1, "train")
-    expected = frameset is not None or (
-        selection.go_on and store.campaign_record(campaign_id)["state"] not in ENDED
-    )  # fmt: skip
-    keys: list[str | None] = [None] * len(selection.picks) if frameset is None else list(frameset["keys"])
-    labels = store.labels_by_key(key for key in keys if key is not None)
-    pairs = {
-        key: (frame, labels[key])
-        for key, frame in zip(keys, selection.picks, strict=True)
-        if key in labels and labels[key].status == "ok"
-    }
+    expected = frameset is not None or (selection.go_on and record["state"] not in ENDED)
+    keys = [""] * len(selection.picks) if frameset is None else frameset["keys"]
+    found = store.labels_by_key(filter(None, keys))
+    labels = {k: found[k].for_frame(frame) for k, frame in zip(keys, selection.picks, strict=True) if k in found}
+    good = {key: label for key, label in labels.items() if label.status == "ok"}
     report = next((each for each in store.report_records(campaign_id) if each.iteration == iteration), None)
-    errors, no_errors = _force_errors(store, settings, campaign, report, pairs)
+    errors, no_errors = _force_errors(store, settings, campaign, report, good)
     picks = []
     for number, (row, key) in enumerate(zip(picked_rows(selection.frames), keys, strict=True), start=1):
-        frame = selection.frames[row]
-        label = labels.get(key) if key is not None else None
-        picks.append(
-            Pick(
-                number=number,
-                replica=frame.replica,
-                index=frame.index,
-                system=systems[frame.replica],
-                value=frame.deviation,
-                status=label.status if label is not None else "missing" if expected else "none",
-                key=key,
-                reason=label.reason if label is not None else None,
-                message=label.message if label is not None else "",
-                force_error=errors.get(key) if key is not None else None,
-            )
+        verdict = selection.frames[row]
+        pick = Pick(
+            number=number,
+            replica=verdict.replica,
+            index=verdict.index,
+            system=systems[verdict.replica],
+            value=verdict.deviation,
+            status="missing" if expected else "none",
+            key=key or None,
         )
+        if key in labels:
+            told = {name: getattr(labels[key], name) for name in ("status", "reason", "message")}
+            pick = replace(pick, force_error=errors.get(key), **told)
+        picks.append(pick)
     member = report.best if report is not None and errors else None
     return Explained(selection, _by_replica(selection, systems, expected), picks, member, no_errors)
 
@@ -217,12 +209,12 @@ def _force_errors(
     settings: Settings,
     campaign: Campaign,
     report: Report | None,
-    pairs: dict[str, tuple[Atoms, Label]],
+    labels: Mapping[str, Label],
 ) -> tuple[dict[str, float], str]:
     """By key, the force error (eV/Å) of an iteration's best member on labels new to it, or why there is none."""
     from sparc_fw.potentials.committee import predictions
 
-    if not pairs:
+    if not labels:
         return {}, "no pick has a good label"
     model = None if report is None else store.model(campaign.name, report.iteration, report.best)
     if model is None:
@@ -232,9 +224,9 @@ def _force_errors(
     if missing:
         return {}, f"the models cannot be loaded here: {'; '.join(missing)}"
     evaluator = potential.load(store.files.path(model["file"], model["suffix"]))
-    found = predictions(evaluator, [frame for frame, _ in pairs.values()])
+    found = predictions(evaluator, [label.frame for label in labels.values()])
     errors = {}
-    for (key, (_, label)), (_, forces) in zip(pairs.items(), found, strict=True):
+    for (key, label), (_, forces) in zip(labels.items(), found, strict=True):
         assert label.forces is not None, f"label {key} is good"
         errors[key] = float(force_errors(forces[None], label.forces[None])[0])
     return errors, ""

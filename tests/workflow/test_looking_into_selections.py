@@ -35,7 +35,8 @@ def looked_into(
     store: Store, launchpad: LaunchPad, load: Callable[..., LoadedCampaign], work: Callable[..., None]
 ) -> Campaign:
     """A campaign of two iterations, the last of which picks what nobody labels; the best pick of the first failed."""
-    loaded = load(select=STEPS, budget={"labels": 60, "iterations": 2}, test=None)
+    few = {"committee": 2, "labeling": {"batch": 50}, "test": None}
+    loaded = load(select=STEPS, budget={"labels": 60, "iterations": 2}, **few)
     submit(store, launchpad, loaded)
     work()
     key = labelled(store)[0]
