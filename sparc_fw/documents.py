@@ -204,6 +204,8 @@ class Selection:
     """Whether the next iteration is to be appended."""
     measure: str = FORCE_MAX
     """What the window's thresholds are for, and the quantiles."""
+    places: list[tuple[int, int]] = field(default_factory=list)
+    """Replica and index of each of `picks`."""
     observed: list[dict[str, Any]] = field(default_factory=list)
     """What the observables that convergence names were, each an `Observed` with its ``key``."""
 

@@ -146,7 +146,7 @@ def explain_frame(store: Store, explained: Explained, wanted: str) -> ExplainedF
         raise InputError(f"frame: found {wanted}, whose exploration is not in the store any more")
     part, place = exploration.locate(verdict.index)
     trajectory = exploration.trajectories[part]
-    rows = picked_rows(selection.frames)
+    rows = picked_rows(selection)
     fate = verdict.fate
     if fate == PICK and any(NOT_LABELLED in replica.fates for replica in explained.replicas):
         fate = NOT_LABELLED

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sparc_fw.campaign import Campaign
-from sparc_fw.documents import PICK, FrameVerdict, Label, Report, Selection
+from sparc_fw.documents import PICK, Label, Report, Selection
 from sparc_fw.errors import InputError
 from sparc_fw.fates import NOT_LABELLED
 from sparc_fw.firetasks.base import make_backend
@@ -149,9 +149,10 @@ def last_iteration(store: Store, campaign_id: str) -> int:
     return done[-1]
 
 
-def picked_rows(frames: Sequence[FrameVerdict]) -> list[int]:
-    """The rows of the picks among all frames, in the order in which they deserve a label."""
-    return sorted((row for row, frame in enumerate(frames) if frame.fate == PICK), key=lambda row: frames[row].turn)
+def picked_rows(selection: Selection) -> list[int]:
+    """The rows of the picks among all frames, in the order of the picks."""
+    rows = {(frame.replica, frame.index): row for row, frame in enumerate(selection.frames)}
+    return [rows[at] for at in selection.places]
 
 
 def explain_iteration(store: Store, settings: Settings, campaign_id: str, iteration: int) -> Explained:
@@ -174,7 +175,7 @@ def explain_iteration(store: Store, settings: Settings, campaign_id: str, iterat
     report = next((each for each in store.report_records(campaign_id) if each.iteration == iteration), None)
     errors, no_errors = _force_errors(store, settings, campaign, report, good)
     picks = []
-    for number, (row, key) in enumerate(zip(picked_rows(selection.frames), keys, strict=True), start=1):
+    for number, (row, key) in enumerate(zip(picked_rows(selection), keys, strict=True), start=1):
         verdict = selection.frames[row]
         pick = Pick(
             number=number,

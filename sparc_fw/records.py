@@ -173,6 +173,7 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
         "fate": np.array([f.fate for f in frames], dtype=str),
         "step": np.array([f.step for f in frames], dtype=np.int32),
         "turn": np.array([f.turn for f in frames], dtype=np.int64),
+        "places": np.array(selection.places, dtype=np.int64).reshape(-1, 2),
         "picks": np.frombuffer(pack_frames(selection.picks), dtype=np.uint8),
     }
     record: dict[str, Any] = {name: getattr(selection, name) for name in PLAIN_SELECTION_FIELDS}
@@ -192,8 +193,13 @@ def selection_from_record(record: MongoDocument, data: bytes) -> Selection:
     plain = {name: record[name] for name in PLAIN_SELECTION_FIELDS}
     plain["quantiles"] = json.loads(record["quantiles"])
     low, high = record["window"]
-    picks: list[Atoms] = unpack_frames(arrays["picks"].tobytes())
-    return Selection(frames=frames, picks=picks, window=(low, high), **plain)
+    return Selection(
+        frames=frames,
+        picks=unpack_frames(arrays["picks"].tobytes()),
+        window=(low, high),
+        places=[(replica, index) for replica, index in arrays["places"].tolist()],
+        **plain,
+    )
 
 
 REPORT_FIELDS = ("campaign_id", "iteration", "members", "best", "left_out", "seconds")

@@ -9,7 +9,7 @@ from typing import Any
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import PICK, FrameVerdict
-from sparc_fw.explaining import last_iteration, picked_rows, stored_selection
+from sparc_fw.explaining import last_iteration, stored_selection
 from sparc_fw.firetasks.base import make_backend
 from sparc_fw.firetasks.selection_inputs import context_of, explorations_of
 from sparc_fw.selectors.base import Step
@@ -87,15 +87,13 @@ def replay(
     found = []
     for iteration in iterations:
         stored = stored_selection(store, campaign.name, iteration)
-        rows = picked_rows(stored.frames)
-        then = [(stored.frames[row].replica, stored.frames[row].index) for row in rows]
         choice = select(
             explorations_of(store, campaign, iteration), steps, context_of(store, campaign, iteration)
         )  # fmt: skip
         found.append(
             Replayed(
                 iteration,
-                _outcome(then, stored.window, stored.measure, stored.frames),
+                _outcome(stored.places, stored.window, stored.measure, stored.frames),
                 _outcome(choice.picks, choice.window, choice.measure, choice.frames),
             )
         )

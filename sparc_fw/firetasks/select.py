@@ -110,6 +110,7 @@ class SelectTask(CampaignTask):
             quantiles=quantiles,
             window=choice.window,
             measure=choice.measure,
+            places=choice.picks,
             verdict=outcome.verdict,
             sentence=outcome.sentence,
             go_on=outcome.go_on,

@@ -44,7 +44,7 @@ class Budget(Rule[BudgetOptions]):
 
     def apply(self, pool: Pool, context: Context) -> None:
         """Give away the places of the cap, by this rule alone."""
-        sift(pool, [_Counts(pool, self.options)], self.options.cap, context.shares)
+        sift(pool, [(pool.at_work, _Counts(pool, self.options))], self.options.cap, context.shares)
 
 
 class _Counts:

@@ -65,7 +65,7 @@ def _judge_together(pool: Pool, rules: Sequence[Step[Any]], place: int, context:
     for number, rule in enumerate(rules, start=place):
         assert isinstance(rule, Rule)
         with named(_named(number, rule)):
-            judges.append(rule.judge(pool, context.at(number, rule.options.kind), order))
+            judges.append((number, rule.judge(pool, context.at(number, rule.options.kind), order)))
     caps = [(rule.options.most_picks, number) for number, rule in enumerate(rules, start=place)]
     limits = [(cap, number) for cap, number in caps if cap is not None] + ([(context.limit, -1)] if last else [])
     limit, limited_by = min(limits, default=(len(pool), -1))

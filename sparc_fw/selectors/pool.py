@@ -139,5 +139,6 @@ class Pool:
     def verdicts(self) -> list[FrameVerdict]:
         """Every frame with what the measure says of it, its class, and what became of it; what is in is picked."""
         fates = np.where(self.fate == "", PICK, self.fate)
-        columns = (self.replica, self.index, self.judged, self.frame_class, fates, self.step, self.turn)
+        steps = np.where(fates == PICK, -1, self.step)
+        columns = (self.replica, self.index, self.judged, self.frame_class, fates, steps, self.turn)
         return [FrameVerdict(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]

@@ -38,11 +38,15 @@ class Rule(Step[StepOptionsType]):
 
     def apply(self, pool: Pool, context: Context) -> None:
         """Go through all frames that are in, by this rule alone."""
-        sift(pool, [self.judge(pool, context, pool.alive())], len(pool), ())
+        sift(pool, [(pool.at_work, self.judge(pool, context, pool.alive()))], len(pool), ())
 
 
 def sift(
-    pool: Pool, judges: Sequence[Judge], limit: int, shares: Sequence[Share], limited_by: int | None = None
+    pool: Pool,
+    judges: Sequence[tuple[int, Judge]],
+    limit: int,
+    shares: Sequence[Share],
+    limited_by: int | None = None,
 ) -> None:
     """Go through the frames that are in, best first, until `limit` of them have passed all judges.
 
@@ -52,8 +56,8 @@ def sift(
 
     Parameters
     ----------
-    judges : sequence of Judge
-        Of the step at work and those that follow it.
+    judges : sequence of (int, Judge)
+        Each with the place of its step.
     limited_by : int, optional
         Place of the step that sets the limit; -1 where it is the campaign's budget, the step at work where unset.
     """
@@ -84,13 +88,13 @@ def sift(
     pool.drop([*sorted({row for _, row in refused}.difference(over_share)), *untold], OVER_CAP, limited_by)
 
 
-def _offer(pool: Pool, judges: Sequence[Judge], row: int, system: str, room: Room) -> None:
+def _offer(pool: Pool, judges: Sequence[tuple[int, Judge]], row: int, system: str, room: Room) -> None:
     """Give a frame one of the places, unless a judge refuses it."""
-    for number, judge in enumerate(judges):
+    for place, judge in judges:
         reason = judge.refuses(row)
         if reason:
-            pool.drop([row], reason, pool.at_work + number)
+            pool.drop([row], reason, place)
             return
-    for judge in judges:
+    for _, judge in judges:
         judge.take(row)
     room.take(system)
