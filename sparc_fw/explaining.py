@@ -168,7 +168,8 @@ def explain_iteration(store: Store, settings: Settings, campaign_id: str, iterat
     systems = [system for _, system, _ in campaign.runs()]
     frameset = store.frameset(campaign_id, iteration + 1, "train")
     expected = frameset is not None or (selection.go_on and record["state"] not in ENDED)
-    keys = [""] * len(selection.picks) if frameset is None else frameset["keys"]
+    # What is labelled beside the picks comes behind them.
+    keys = [""] * len(selection.picks) if frameset is None else frameset["keys"][: len(selection.picks)]
     found = store.labels_by_key(filter(None, keys))
     labels = {k: found[k].for_frame(frame) for k, frame in zip(keys, selection.picks, strict=True) if k in found}
     good = {key: label for key, label in labels.items() if label.status == "ok"}

@@ -167,7 +167,7 @@ BAD = {
     ),
     "misspelt step": (
         set_at("select", 2, "kind")("diffrence"),
-        ["select[2]: kind: found 'diffrence', expected one of overlap, window", "did you mean 'difference'?"],
+        ["select[2]: kind: found 'diffrence', expected one of overlap, fragments", "did you mean 'difference'?"],
     ),
     "misspelt key of a step": (
         set_at("select", 1, "f_high")(2.0),

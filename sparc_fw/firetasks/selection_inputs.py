@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import Label
 from sparc_fw.errors import StageFailed
@@ -39,8 +41,10 @@ def labels_before(store: Store, campaign: Campaign, iteration: int) -> dict[str,
 
 def context_of(store: Store, campaign: Campaign, iteration: int) -> Context:
     """What the selection of an iteration knows besides the frames."""
+    known = labels_before(store, campaign, iteration).values()
     return Context(
-        labelled=[label.frame for label in labels_before(store, campaign, iteration).values()],
+        labelled=[label.frame for label in known],
+        energies=[np.nan if label.energy is None else label.energy for label in known],
         limit=max(0, campaign.budget.labels - labels_spent(store, campaign, iteration)),
         seed=derive_seed(campaign.seed, iteration, "select"),
         shares=shares_left(store, campaign, iteration),

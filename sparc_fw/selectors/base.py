@@ -40,6 +40,8 @@ class Context:
     ----------
     labelled : sequence of Atoms
         What needs no label any more.
+    energies : sequence of float
+        Of `labelled`, eV; NaN where a label failed. Empty where they are not known.
     limit : int
         Labels that are left of the budget.
     seed : int
@@ -55,6 +57,7 @@ class Context:
     seed: int
     shares: Sequence[Share] = ()
     iteration: int = 0
+    energies: Sequence[float] = ()
 
     def at(self, place: int, kind: str) -> Context:
         """The context of the step at a place of the list."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sparc_fw.selectors.base import Context, StepOptions
 from sparc_fw.selectors.pool import Pool
-from sparc_fw.selectors.rules import OVER_CAP, Judge, Rule, sift
+from sparc_fw.selectors.rules import OVER_CAP, Judge, Rule
 
 
 class BudgetOptions(StepOptions):
@@ -41,10 +41,6 @@ class Budget(Rule[BudgetOptions]):
     def judge(self, pool: Pool, context: Context, order: np.ndarray) -> Judge:
         """Count what systems and replicas get; the cap is kept by whoever goes through the frames."""
         return _Counts(pool, self.options)
-
-    def apply(self, pool: Pool, context: Context) -> None:
-        """Give away the places of the cap, by this rule alone."""
-        sift(pool, [(pool.at_work, _Counts(pool, self.options))], self.options.cap, context.shares)
 
 
 class _Counts:

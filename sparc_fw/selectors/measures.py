@@ -73,13 +73,8 @@ def measured(pool: Pool, options: MeasureOptions) -> np.ndarray:
     if options.measure == FORCE_MAX and not (options.elements or options.atoms):
         return pool.measures[FORCE_MAX]
     found = np.full(len(pool), np.nan)
-    for (rows, trajectory), uncertainty in zip(pool.runs(), pool.uncertainty, strict=True):
-        if uncertainty is None:
-            raise InputError(
-                f"measure: found {options.measure}, but of the explorations nothing is kept but the force deviation of "
-                f"whole frames; expected {FORCE_MAX} of all atoms"
-            )
-        found[rows] = _of_trajectory(uncertainty, trajectory.numbers, options)
+    for run, (rows, trajectory) in enumerate(pool.runs()):
+        found[rows] = _of_trajectory(pool.said(run, f"measure {options.measure}"), trajectory.numbers, options)
     return found
 
 

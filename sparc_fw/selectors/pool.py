@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from sparc_fw.documents import PICK, FrameVerdict
+from sparc_fw.errors import InputError
 from sparc_fw.measure_names import FORCE_MAX
 from sparc_fw.trajectories import Exploration, Trajectory, Uncertainty
 
@@ -130,6 +131,22 @@ class Pool:
         for number in np.unique(run):
             among = np.flatnonzero(run == number)
             yield among, self.trajectories[number], rows[among] - self.first[number]
+
+    def said(self, run: int, key: str) -> Uncertainty:
+        """What the committee says of the frames of a trajectory.
+
+        Raises
+        ------
+        InputError
+            If it was not kept; names the key that asks for it.
+        """
+        found = self.uncertainty[run]
+        if found is None:
+            raise InputError(
+                f"{key}: of the explorations nothing is kept but the force deviation of whole frames, expected what "
+                "the committee says of atoms and energies"
+            )
+        return found
 
     def frame(self, row: int) -> Atoms:
         """The frame of a row as Atoms."""

@@ -37,8 +37,10 @@ class Rule(Step[StepOptionsType]):
         """Begin to go through the rows in `order`."""
 
     def apply(self, pool: Pool, context: Context) -> None:
-        """Go through all frames that are in, by this rule alone."""
-        sift(pool, [(pool.at_work, self.judge(pool, context, pool.alive()))], len(pool), ())
+        """Go through the frames that are in, by this rule alone."""
+        cap = self.options.most_picks
+        judges = [(pool.at_work, self.judge(pool, context, pool.alive()))]
+        sift(pool, judges, len(pool) if cap is None else cap, () if cap is None else context.shares)
 
 
 def sift(

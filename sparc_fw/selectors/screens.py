@@ -12,7 +12,6 @@ from sparc_fw.geometry.overlap import FRACTION, overlapping
 from sparc_fw.measure_names import FORCE_MAX
 from sparc_fw.selectors.base import Context, Step, StepOptions, StepOptionsType
 from sparc_fw.selectors.pool import Pool
-from sparc_fw.trajectories import Trajectory
 
 BROKEN = "nan"
 
@@ -37,16 +36,16 @@ class Screen(Step[StepOptionsType]):
     reason: ClassVar[str]
 
     @abstractmethod
-    def finds(self, trajectory: Trajectory, places: np.ndarray) -> np.ndarray:
+    def finds(self, pool: Pool, run: int, places: np.ndarray, context: Context) -> np.ndarray:
         """Which of the frames at some places of a trajectory, all of them finite, are wrong; shape of `places`."""
 
     def apply(self, pool: Pool, context: Context) -> None:
         """Take them out; those that are out already count as failed, too."""
         sound = pool.fate != BROKEN
         found = np.zeros(len(pool), dtype=bool)
-        for rows, trajectory in pool.runs():
+        for run, (rows, _) in enumerate(pool.runs()):
             places = np.flatnonzero(sound[rows])
-            found[rows.start + places] = self.finds(trajectory, places)
+            found[rows.start + places] = self.finds(pool, run, places, context)
         fail(pool, found, self.reason)
 
 
@@ -64,7 +63,7 @@ class Overlap(Screen[OverlapOptions]):
     Options: ClassVar[type[OverlapOptions]] = OverlapOptions
     reason = "overlap"
 
-    def finds(self, trajectory: Trajectory, places: np.ndarray) -> np.ndarray:
+    def finds(self, pool: Pool, run: int, places: np.ndarray, context: Context) -> np.ndarray:
         """Which frames have two atoms too near each other."""
-        positions, cells = trajectory.positions[places], trajectory.cells[places]
-        return overlapping(trajectory.numbers, positions, cells, trajectory.pbc, self.options.fraction)
+        part = pool.trajectories[run]
+        return overlapping(part.numbers, part.positions[places], part.cells[places], part.pbc, self.options.fraction)

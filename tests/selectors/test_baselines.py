@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from explored import Steps, choose, exploration
 
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.baselines import spread_turns
+from sparc_fw.trajectories import Exploration, Uncertainty
 
 DEVIATION = [0.01, 0.3, 2.0, float("nan")] * 25
 
@@ -64,3 +68,35 @@ def test_uniform_picks_lie_evenly_however_many_there_are() -> None:
     first = np.sort(np.argsort(spread_turns(1000))[:40])
     gaps = np.diff(first)
     assert (gaps.min() >= 12, gaps.max() <= 51) == (True, True)
+
+
+def with_energies(energies: list[float], replica: int = 0, atom: int = 7) -> Exploration:
+    run = exploration([0.01] * len(energies), replica=replica)
+    part = replace(run.trajectories[0], numbers=np.array([atom, atom]))
+    by_atom = np.zeros((len(energies), 2), dtype=np.float32)
+    members = np.array([energies, energies]) + np.array([[0.2], [-0.2]])
+    return replace(run, trajectories=[part], uncertainty=[Uncertainty(by_atom, by_atom, members)])
+
+
+BY_ENERGY: Steps = [{"kind": "window", "keep": "all"}, {"kind": "energy", "levels": 4}]
+
+
+def test_energy_takes_one_of_each_level_however_full_they_are() -> None:
+    # Levels of 1 eV: 60 frames in the first, 30 in the second, 8 in the third, 2 in the last.
+    energies = np.repeat([0.0, 1.5, 2.5, 4.0], [60, 30, 8, 2]) - 1000.0
+    run = with_energies(energies.tolist())
+    for count, expected in ((4, [1, 1, 1, 1]), (8, [2, 2, 2, 2]), (11, [3, 3, 3, 2]), (100, [60, 30, 8, 2])):
+        picks = choose([run], BY_ENERGY, limit=count).picks
+        assert [Counter(energies[index] for _, index in picks)[level] for level in np.unique(energies)] == expected
+    assert choose([run], BY_ENERGY, limit=8, seed=1).picks != choose([run], BY_ENERGY, limit=8, seed=2).picks
+
+
+def test_energies_of_other_compositions_have_levels_of_their_own() -> None:
+    runs = [with_energies([-10.0, -9.0] * 10), with_energies([-5000.0, -4999.0] * 10, replica=1, atom=8)]
+    picks = choose(runs, BY_ENERGY, limit=4).picks
+    assert sorted((replica, index % 2) for replica, index in picks) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_one_energy_is_one_level() -> None:
+    assert len(choose([with_energies([-3.0] * 5)], BY_ENERGY, limit=3).picks) == 3
+    assert choose([], BY_ENERGY).picks == []

@@ -188,6 +188,15 @@ def test_a_frame_that_one_rule_refuses_stands_in_nobodys_way() -> None:
     assert fates(choose(runs, [WINDOW, *rules])) == ["pick", "too_similar", "pick"]
 
 
+def test_a_rule_works_alone_too() -> None:
+    pool = Pool([exploration([0.5] * 5)])
+    context = Context((), limit=0, seed=1)
+    step("spacing", spacing_fs=15.0).apply(pool, context)
+    assert pool.alive().tolist() == [0, 2, 4]
+    step("budget", cap=2).apply(pool, context)
+    assert pool.fate.tolist() == ["", "too_close_in_time", "", "too_close_in_time", "over_cap"]
+
+
 def test_the_campaigns_budget_holds_without_a_budget_step() -> None:
     runs = [exploration([0.6, 0.9, 0.7, 0.8])]
     lists: list[Steps] = [[WINDOW], [WINDOW, {"kind": "difference"}], [{"kind": "difference"}, WINDOW]]

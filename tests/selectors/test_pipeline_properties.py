@@ -19,8 +19,11 @@ from sparc_fw.trajectories import Exploration
 F_LO, F_HI, SPACING, DIFFERENCE = 0.15, 1.0, 25.0, 0.1
 OTHERS: list[dict[str, Any]] = [
     {"kind": "overlap"},
+    {"kind": "distances", "bounds": [{"atoms": [0, 1], "max_A": 3.5}], "systems": ["a"]},
+    {"kind": "fragments", "within_A": 3.0},
     {"kind": "random"},
     {"kind": "uniform"},
+    {"kind": "time_windows", "window_fs": 40.0},
     {"kind": "spacing", "spacing_fs": SPACING},
     {"kind": "difference", "min_difference_A": DIFFERENCE},
     {"kind": "budget", "cap": 7},
@@ -29,7 +32,7 @@ OTHERS: list[dict[str, Any]] = [
 SPREAD: Steps = [{"kind": "overlap"}, {"kind": "window"}, {"kind": "difference", "min_difference_A": DIFFERENCE}]
 REASONS = {
     *("pick", "nan", "overlap", "accurate", "failed", "after_failure"),
-    *("too_close_in_time", "too_similar", "over_cap", "over_share"),
+    *("distances", "fragments", "not_worst_of_window", "too_close_in_time", "too_similar", "over_cap", "over_share"),
 }
 
 
@@ -93,7 +96,10 @@ def test_a_screened_frame_is_never_picked(explorations: Any, steps: Any, limit: 
         overlaps = overlapping(part.numbers, part.positions)
         for index, deviation in enumerate(each.deviation):
             frame = by_place[each.replica, index]
+            bond = part.positions[index, 1, 2]
             broken = bool(np.isnan(deviation)) or ("overlap" in kinds and bool(overlaps[index]))
+            broken |= "fragments" in kinds and bond > 3.0
+            broken |= "distances" in kinds and bond > 3.5 and part.info["system"] == "a"
             assert not (broken and frame.fate == "pick")
             assert frame.frame_class == "failed" or not broken
     if next(each for each in steps if each["kind"] == "window")["keep"] == "candidates":
