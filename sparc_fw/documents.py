@@ -174,6 +174,8 @@ class FrameVerdict:
         go before the first step, those that the campaign's label budget has no room for after the last.
     turn : int
         Counted from 0, when it came up for a place among the picks, best first; -1 where it never did.
+    drawn : bool
+        Picked by lot among the sound frames, so that its label tells of frames as they come.
     """
 
     replica: int
@@ -183,6 +185,7 @@ class FrameVerdict:
     fate: str
     step: int = -1
     turn: int = -1
+    drawn: bool = False
 
 
 @dataclass
@@ -204,6 +207,8 @@ class Selection:
     """Whether the next iteration is to be appended."""
     measure: str = FORCE_MAX
     """What the window's thresholds are for, and the quantiles."""
+    windows: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """The thresholds of each system, where they have their own; then `window` spans them all."""
     places: list[tuple[int, int]] = field(default_factory=list)
     """Replica and index of each of `picks`."""
     observed: list[dict[str, Any]] = field(default_factory=list)

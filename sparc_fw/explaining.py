@@ -40,6 +40,8 @@ class Pick:
         Why its label failed.
     message : str
         The last words of the code where it failed.
+    drawn : bool
+        Drawn by lot, to tell of frames as they come.
     force_error : float or None
         Largest force error over its atoms, eV/Å, of the member that validation preferred in this iteration; None where
         there is no label or no model to compare.
@@ -54,6 +56,7 @@ class Pick:
     key: str | None = None
     reason: str | None = None
     message: str = ""
+    drawn: bool = False
     force_error: float | None = None
 
 
@@ -105,6 +108,7 @@ class Explained:
             "frames": len(selection.frames),
             "measure": selection.measure,
             "window": [finite(bound) for bound in selection.window],
+            "windows": {name: list(window) for name, window in selection.windows.items()},
             "fractions": selection.fractions,
             "fates": dict(self.fates),
             "verdict": selection.verdict,
@@ -186,6 +190,7 @@ def explain_iteration(store: Store, settings: Settings, campaign_id: str, iterat
             value=verdict.deviation,
             status="missing" if expected else "none",
             key=key or None,
+            drawn=verdict.drawn,
         )
         if key in labels:
             told = {name: getattr(labels[key], name) for name in ("status", "reason", "message")}

@@ -44,12 +44,14 @@ def draw_deviation(store: Store, campaign_id: str, rows: list[dict[str, Any]], p
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     offset = undrawn = 0
     ticks, names = [], []
-    window, measure = None, FORCE_MAX
+    windows: list[tuple[float, float]] = []
+    measure = FORCE_MAX
     for row in rows:
         selection = store.selection(campaign_id, row["iteration"])
         if selection is None:
             continue
-        window, measure = selection.window, selection.measure
+        windows.append(selection.window)
+        measure = selection.measure
         values = np.array([frame.deviation for frame in selection.frames], dtype=float)
         # The axis is logarithmic.
         values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
@@ -58,13 +60,15 @@ def draw_deviation(store: Store, campaign_id: str, rows: list[dict[str, Any]], p
         if row["picks"]:
             picked = np.array([i for i, frame in enumerate(selection.frames) if frame.fate == "pick"], dtype=int)
             axes.plot(offset + picked, values[picked], **PICKED)
+        axes.fill_between([offset, offset + len(values)], *selection.window, color="tab:green", alpha=0.15, linewidth=0)
         ticks.append(offset + len(values) / 2)
         names.append(f"{row['iteration']}\n{row['labels']} labels")
         offset += len(values)
         axes.axvline(offset, color="0.8", linewidth=0.8)
-    if window is not None:
-        shown = in_unit(f"{window[0]:g} to {window[1]:g}", measure)
-        axes.axhspan(*window, color="tab:green", alpha=0.15, label=f"trust window {shown}")
+    if windows:
+        shown = in_unit("{:.4g} to {:.4g}".format(*windows[-1]), measure)
+        last = ", the last one" if len(set(windows)) > 1 else ""
+        axes.fill_between([], [], [], color="tab:green", alpha=0.15, label=f"trust window{last} {shown}")
     axes.plot([], [], **PICKED, label="picked and labelled")
     if undrawn:
         axes.plot([], [], " ", label=f"{undrawn:,} frames not drawn: deviation NaN, infinite or 0")

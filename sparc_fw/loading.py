@@ -235,6 +235,17 @@ def bias_texts(loaded: LoadedCampaign, settings: Settings) -> dict[str, str]:
     return {title: text.strip() for title, text in texts.items() if text}
 
 
+def _target_warnings(campaign: Campaign) -> list[str]:
+    """A sentence where a target is set, and no run may tell how far it is met."""
+    aimed = [key for key, step in campaign.steps().items() if step.goal is not None]
+    if not aimed or not all(options.most_labels for _, options in _scheduled(campaign)):
+        return []
+    return [
+        f"{aimed[0]}: target_force_error_eV_per_A: all explorers learn on the fly, so that their committee is another "
+        "at the end; its frames set no thresholds, which may stay at f_lo and f_hi: add an explorer that does not"
+    ]
+
+
 def campaign_warnings(loaded: LoadedCampaign, settings: Settings) -> list[str]:
     """What of a checked campaign is allowed, but hardly meant; one sentence each, with key and numbers."""
     from sparc_fw.explorers.timestep import timestep_warning
@@ -251,4 +262,5 @@ def campaign_warnings(loaded: LoadedCampaign, settings: Settings) -> list[str]:
         for system, structure in structures.items():
             if options.explores(system):
                 told += [f"{key}: system {system!r}: {x}" for x in explorer.warnings(structure, loaded.files)]
+    told += _target_warnings(loaded.campaign)
     return list(dict.fromkeys(told))

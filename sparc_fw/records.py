@@ -173,6 +173,7 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
         "fate": np.array([f.fate for f in frames], dtype=str),
         "step": np.array([f.step for f in frames], dtype=np.int32),
         "turn": np.array([f.turn for f in frames], dtype=np.int64),
+        "drawn": np.array([f.drawn for f in frames], dtype=bool),
         "places": np.array(selection.places, dtype=np.int64).reshape(-1, 2),
         "picks": np.frombuffer(pack_frames(selection.picks), dtype=np.uint8),
     }
@@ -180,6 +181,8 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
     # MongoDB takes a dot in a key for a path.
     record["quantiles"] = json.dumps(selection.quantiles)
     record["window"] = list(selection.window)
+    record["windows"] = [[name, *window] for name, window in selection.windows.items()]
+    record["drawn"] = sum(f.drawn for f in frames)
     record["picks"] = len(selection.picks)
     record["fates"] = dict(Counter(f.fate for f in frames))
     return record, pack_arrays(arrays)
@@ -188,7 +191,7 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
 def selection_from_record(record: MongoDocument, data: bytes) -> Selection:
     """The inverse of `selection_to_record`."""
     arrays = unpack_arrays(data)
-    names = ("replica", "index", "deviation", "frame_class", "fate", "step", "turn")
+    names = ("replica", "index", "deviation", "frame_class", "fate", "step", "turn", "drawn")
     frames = [FrameVerdict(*row) for row in zip(*(arrays[name].tolist() for name in names), strict=True)]
     plain = {name: record[name] for name in PLAIN_SELECTION_FIELDS}
     plain["quantiles"] = json.loads(record["quantiles"])
@@ -197,6 +200,7 @@ def selection_from_record(record: MongoDocument, data: bytes) -> Selection:
         frames=frames,
         picks=unpack_frames(arrays["picks"].tobytes()),
         window=(low, high),
+        windows={name: (low, high) for name, low, high in record["windows"]},
         places=[(replica, index) for replica, index in arrays["places"].tolist()],
         **plain,
     )

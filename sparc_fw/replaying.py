@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sparc_fw.calibrating import other_calibrations
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import PICK, FrameVerdict
 from sparc_fw.explaining import last_iteration, stored_selection
@@ -84,12 +85,13 @@ def replay(
     if iterations is None:
         iterations = range(last_iteration(store, campaign.name) + 1)
     steps: list[Step[Any]] = [make_backend("step", options, settings) for options in campaign.select]
+    potential = make_backend("potential", campaign.potential, settings)
     found = []
     for iteration in iterations:
         stored = stored_selection(store, campaign.name, iteration)
-        choice = select(
-            explorations_of(store, campaign, iteration), steps, context_of(store, campaign, iteration)
-        )  # fmt: skip
+        calibration = other_calibrations(store, campaign, potential, iteration)
+        context = context_of(store, campaign, iteration, calibration)
+        choice = select(explorations_of(store, campaign, iteration), steps, context)
         found.append(
             Replayed(
                 iteration,

@@ -9,6 +9,7 @@ from typing import Any
 from sparc_fw.biased_figures import draw_biased
 from sparc_fw.biased_runs import PullsFound, WindowsFound, biased_runs
 from sparc_fw.biased_sentences import biased_sentences
+from sparc_fw.calibration_report import calibration_table, draw_calibrations
 from sparc_fw.figures import draw_all
 from sparc_fw.measure_names import TITLES, in_unit
 from sparc_fw.sentences import counted, learning_sentences, loss_sentences, promoted_sentence, saving_sentences
@@ -36,7 +37,11 @@ def write_report(
     """Write ``report.md`` and its pictures into `folder`; returns all files, and what biased runs gave."""
     campaign = store.campaign(status["campaign"])
     biased = biased_runs(store, campaign, len(status["iterations"]))
-    pictures = [*draw_all(store, campaign, status, folder), *draw_biased(biased, folder)]
+    pictures = [
+        *draw_all(store, campaign, status, folder),
+        *draw_calibrations(store, campaign.name, folder),
+        *draw_biased(biased, folder),
+    ]
     text = folder / "report.md"
     text.write_text(report_text(status, [picture.name for picture in pictures], biased_sentences(biased)))
     return [text, *pictures], biased
@@ -62,7 +67,7 @@ def report_text(status: dict[str, Any], pictures: list[str], biased: Sequence[st
             lines.append(f"- Iteration {row['iteration']}: {row['sentence']}. Frames: {counted(row['fates'])}.")
     told = learning_sentences(status) + saving_sentences(status) + loss_sentences(status)
     lines += ["", *(f"- {sentence}" for sentence in told)]
-    lines += memory_table(status)
+    lines += calibration_table(status) + memory_table(status)
     if biased:
         lines += ["", "## Free energies and work", "", *(f"- {sentence}" for sentence in biased)]
     lines += ["", *(f"![{name}]({name})" for name in pictures)]

@@ -169,7 +169,7 @@ def _iterations(
     selections = {record["iteration"]: record for record in store.selection_records(campaign_id)}
     by_iteration = {report.iteration: report for report in reports}
     rows = []
-    seconds = stage_seconds(store, campaign_id)
+    seconds, calibrations = stage_seconds(store, campaign_id), store.calibrations_of(campaign_id)
     imports = [frameset for frameset in framesets if frameset["role"] == IMPORT]
     begun = {frameset["iteration"] for frameset in framesets if frameset["role"] == "train"}
     learned: dict[int, list[MongoDocument]] = {}
@@ -220,6 +220,9 @@ def _iterations(
                 "fates": _fates(selection.get("fates"), labelled),
                 "picks": selection.get("picks") if labelled or not selection else 0,
                 "window": selection.get("window"),
+                "windows": {name: ends for name, *ends in selection.get("windows", [])},
+                "drawn": selection.get("drawn", 0) if labelled or not selection else 0,
+                "calibrations": [found.document() for found in calibrations.get(iteration, {}).values()],
                 "measure": selection.get("measure"),
                 "verdict": selection.get("verdict"),
                 "sentence": selection.get("sentence"),

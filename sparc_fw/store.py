@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 
 from pymongo.errors import DuplicateKeyError
 
+from sparc_fw.calibration_store import CalibrationStore
 from sparc_fw.campaign import Campaign
 from sparc_fw.dataset_records import DatasetRecords
 from sparc_fw.documents import Report, Selection, TrainedModel
@@ -38,7 +39,7 @@ def _taken(name: str) -> CampaignExists:
     )
 
 
-class Store(FrameRecords, LabelRecords, LabelClaims, SuspectRecords, DatasetRecords, StageRecords):
+class Store(FrameRecords, LabelRecords, LabelClaims, SuspectRecords, DatasetRecords, StageRecords, CalibrationStore):
     """Campaigns, frame sets, labels, models, explorations, selections, reports and how long each stage took.
 
     Parameters
@@ -63,6 +64,7 @@ class Store(FrameRecords, LabelRecords, LabelClaims, SuspectRecords, DatasetReco
         self.models = database["sparc_models"]
         self.explorations = database["sparc_explorations"]
         self.selections = database["sparc_selections"]
+        self.calibrations = database["sparc_calibrations"]
         self.reports = database["sparc_reports"]
         self.stages = database["sparc_stages"]
         self.progress = database["sparc_progress"]
@@ -71,7 +73,8 @@ class Store(FrameRecords, LabelRecords, LabelClaims, SuspectRecords, DatasetReco
     @patient
     def create_indexes(self) -> None:
         """Make the indexes; does nothing where they exist."""
-        for collection in (self.framesets, self.models, self.explorations, self.selections, self.reports, self.stages):
+        by_iteration = (self.framesets, self.models, self.explorations, self.selections, self.calibrations)
+        for collection in (*by_iteration, self.reports, self.stages):
             collection.create_index([("campaign_id", 1), ("iteration", 1)])
         self.progress.create_index([("campaign_id", 1)])
         self.labels.create_index([("asked_by.campaign_id", 1), ("asked_by.iteration", 1)])

@@ -55,8 +55,10 @@ def _print_iteration(explained: Explained) -> None:
         f"replicas, {len(explained.picks)} picks"
     )
     typer.echo(selection.sentence)
-    low, high = (in_unit(f"{bound:.4g}", selection.measure) for bound in selection.window)
-    typer.echo(f"candidates have a {TITLES[selection.measure]} of {low} to {high}\n")
+    for name, window in (selection.windows or {"": selection.window}).items():
+        low, high = (in_unit(f"{bound:.4g}", selection.measure) for bound in window)
+        typer.echo(f"candidates{f' of {name}' if name else ''} have a {TITLES[selection.measure]} of {low} to {high}")
+    typer.echo("")
     rows = [
         (fate, f"{count:,}", f"{100 * count / total:.1f}", told(fate)) for fate, count in explained.fates.most_common()
     ]
@@ -92,9 +94,10 @@ def _print_picks(explained: Explained) -> None:
 
 
 def _pick_cells(pick: Pick) -> tuple[str, ...]:
+    number = f"{pick.number} (lot)" if pick.drawn else str(pick.number)
     error = "–" if pick.force_error is None else f"{pick.force_error:.3g}"
-    place = f"{pick.replica}:{pick.index}"
-    return (str(pick.number), place, pick.system, f"{pick.value:.3g}", _label(pick), error, (pick.key or "–")[:10])
+    place, key = f"{pick.replica}:{pick.index}", (pick.key or "–")[:10]
+    return (number, place, pick.system, f"{pick.value:.3g}", _label(pick), error, key)
 
 
 def _label(pick: Pick) -> str:
@@ -116,7 +119,7 @@ def _frame_rows(explained: Explained, frame: ExplainedFrame) -> Iterator[tuple[s
     from sparc_fw.measure_names import TITLES, in_unit
 
     selection = explained.selection
-    low, high = (f"{bound:.4g}" for bound in selection.window)
+    low, high = (f"{bound:.4g}" for bound in selection.windows.get(frame.system, selection.window))
     judged = "not finite" if frame.value is None else in_unit(f"{frame.value:.4g}", selection.measure)
     yield "class", f"{frame.frame_class}: {TITLES[selection.measure]} {judged}, thresholds {low} and {high}"
     if frame.taken_by is not None:
@@ -124,7 +127,8 @@ def _frame_rows(explained: Explained, frame: ExplainedFrame) -> Iterator[tuple[s
     if frame.turn is not None:
         yield "turn", f"{frame.turn}, in the order in which frames came up for a place"
     if frame.pick is not None:
-        yield "pick", f"{frame.pick.number} of {len(explained.picks)}"
+        drawn = ", drawn by lot, to tell of frames as they come" if frame.pick.drawn else ""
+        yield "pick", f"{frame.pick.number} of {len(explained.picks)}{drawn}"
         yield "label", _told_label(frame.pick)
     if frame.nearest is not None:
         yield "nearest", f"{frame.nearest.name}: every sorted distance within {frame.nearest.distance_A:.3g} Å"

@@ -9,6 +9,7 @@ import numpy as np
 from fireworks import FWAction
 
 from sparc_fw.biased_runs import biased_runs_of
+from sparc_fw.calibrating import calibrations_for
 from sparc_fw.documents import PICK, Report, Selection
 from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.firetasks.budget import labels_spent
@@ -16,6 +17,7 @@ from sparc_fw.firetasks.selection_inputs import context_of, explorations_of
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.observed import Seen, changes, observe, unreached
 from sparc_fw.selectors.base import Choice
+from sparc_fw.selectors.calibration_records import Calibration
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
 from sparc_fw.selectors.forgetting import memories
 from sparc_fw.selectors.goals import FromExplorer
@@ -50,12 +52,13 @@ class SelectTask(CampaignTask):
 
     def _select(self) -> Selection:
         explorations = explorations_of(self.store, self.campaign, self.iteration)
-        context = context_of(self.store, self.campaign, self.iteration)
+        calibration = calibrations_for(self.store, self.campaign, self.potential, self.iteration)
+        context = context_of(self.store, self.campaign, self.iteration, calibration)
         choice = select(explorations, self.steps, context)
         reports = [r for r in self.store.report_records(self.campaign_id) if r.iteration <= self.iteration]
         seen = self._seen(choice, explorations, reports)
         observed = observe(self.campaign, seen)
-        outcome = self._conclude(choice, seen, observed, reports)
+        outcome = self._conclude(choice, seen, observed, reports, list(calibration.values()))
         selection = self._selection(choice, outcome, explorations)
         selection.observed = [{"key": key, **asdict(each)} for key, each in observed.items()]
         return selection
@@ -69,7 +72,14 @@ class SelectTask(CampaignTask):
         biased = biased_runs_of(self.store, self.campaign, self.iteration) if asked else []
         return Seen(biased, explorations, failed, reports[-1] if reports else None)
 
-    def _conclude(self, choice: Choice, seen: Seen, observed: dict[str, Observed], reports: list[Report]) -> Outcome:
+    def _conclude(
+        self,
+        choice: Choice,
+        seen: Seen,
+        observed: dict[str, Observed],
+        reports: list[Report],
+        calibrations: list[Calibration],
+    ) -> Outcome:
         planned = sum(exploration.planned_ps for exploration in seen.explorations)
         survived = sum(exploration.survived_ps for exploration in seen.explorations)
         record = self.store.campaign_record(self.campaign_id)
@@ -87,6 +97,7 @@ class SelectTask(CampaignTask):
                 memories=memories(reports),
                 unreached=unreached(self.campaign, seen),
                 changes=changes(self.campaign, before, observed),
+                calibrations=calibrations,
             ),
             self.campaign.convergence,
             self.campaign.budget,
@@ -110,6 +121,7 @@ class SelectTask(CampaignTask):
             quantiles=quantiles,
             window=choice.window,
             measure=choice.measure,
+            windows=choice.windows,
             places=choice.picks,
             verdict=outcome.verdict,
             sentence=outcome.sentence,

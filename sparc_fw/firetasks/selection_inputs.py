@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from sparc_fw.campaign import Campaign
@@ -10,6 +12,7 @@ from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.budget import labels_spent, shares_left
 from sparc_fw.seeds import derive_seed
 from sparc_fw.selectors.base import Context
+from sparc_fw.selectors.calibration_records import Calibration
 from sparc_fw.store import Store
 from sparc_fw.trajectories import Exploration
 
@@ -39,7 +42,7 @@ def labels_before(store: Store, campaign: Campaign, iteration: int) -> dict[str,
     return {key: labels[key] for key in asked if key in labels}
 
 
-def context_of(store: Store, campaign: Campaign, iteration: int) -> Context:
+def context_of(store: Store, campaign: Campaign, iteration: int, calibration: Mapping[str, Calibration]) -> Context:
     """What the selection of an iteration knows besides the frames."""
     known = labels_before(store, campaign, iteration).values()
     return Context(
@@ -49,4 +52,5 @@ def context_of(store: Store, campaign: Campaign, iteration: int) -> Context:
         seed=derive_seed(campaign.seed, iteration, "select"),
         shares=shares_left(store, campaign, iteration),
         iteration=iteration,
+        calibration=calibration,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
 from ase import Atoms
@@ -13,6 +13,7 @@ from sparc_fw.backend import Backend, Options
 from sparc_fw.documents import FrameVerdict
 from sparc_fw.measure_names import FORCE_MAX, in_unit
 from sparc_fw.seeds import derive_seed
+from sparc_fw.selectors.calibration_records import Calibration, Goal
 from sparc_fw.selectors.pool import Pool
 from sparc_fw.selectors.shares import Share
 
@@ -26,6 +27,11 @@ class StepOptions(Options):
     @property
     def most_picks(self) -> int | None:
         """Most picks of an iteration that the step lets through; None where it does not count them."""
+        return None
+
+    @property
+    def goal(self) -> Goal | None:
+        """What thresholds are fitted to, of a step that classifies; None where they are fixed, or there are none."""
         return None
 
 
@@ -50,6 +56,10 @@ class Context:
         What the systems may have of the picks; empty where they compete for all of them.
     iteration : int
         Counted from 0.
+    calibration : mapping of str to Calibration
+        What labels told of the deviation, by system; empty where thresholds are fixed.
+    most_picks : int
+        Most picks of the iteration that the steps and the budget allow; `sparc_fw.selectors.pipeline.select` sets it.
     """
 
     labelled: Sequence[Atoms]
@@ -58,6 +68,8 @@ class Context:
     shares: Sequence[Share] = ()
     iteration: int = 0
     energies: Sequence[float] = ()
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    most_picks: int = 0
 
     def at(self, place: int, kind: str) -> Context:
         """The context of the step at a place of the list."""
@@ -76,17 +88,25 @@ class Choice:
         Thresholds between which a frame is a candidate, in the unit of `measure`.
     measure : str
         What the frames were judged by, and whose values they carry.
+    windows : dict of str to tuple of float
+        The thresholds of each system, where they have their own; then `window` spans them all.
     """
 
     frames: list[FrameVerdict]
     picks: list[tuple[int, int]]
     window: tuple[float, float]
     measure: str = FORCE_MAX
+    windows: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def thresholds(self) -> tuple[str, str]:
-        """The window's lower and upper end with their unit."""
-        return in_unit(f"{self.window[0]:g}", self.measure), in_unit(f"{self.window[1]:g}", self.measure)
+        """The window's lower and upper end with their unit; where systems have their own, from the least on."""
+        return self._threshold(0), self._threshold(1)
+
+    def _threshold(self, end: int) -> str:
+        values = [window[end] for window in self.windows.values()] or [self.window[end]]
+        ends = dict.fromkeys(f"{value:.4g}" for value in (min(values), max(values)))
+        return in_unit(" to ".join(ends), self.measure)
 
 
 class Step(Backend[StepOptionsType]):

@@ -90,7 +90,7 @@ def calibrate(
     accurate = pairs.part(pairs.sigma < f_lo)
     levels = [confidence, *LEVELS]
     left_out = held_out_bounds(good, explored, levels)
-    covered = held_out_coverage(good, left_out[:, :1], levels[:1])
+    covered = held_out_coverage(good, explored, left_out[:, :1], levels[:1])
     bounds = bound.at(explored) if bound is not None else None
     found = Calibration(
         system=system,
@@ -108,12 +108,13 @@ def calibrate(
         below_labels=float(below.mean()) if len(below) else 0.0,
         above_labels=float(above.mean()) if len(above) else 0.0,
         accurate_labels=len(accurate),
-        accurate_within=float(np.mean(accurate.error <= target)) if len(accurate) else None,
+        accurate_within=float(np.average(accurate.error <= target, weights=accurate.weight)) if len(accurate) else None,
+        accurate_effective=effective_number(accurate.weight),
         mean_bound=float(bounds.mean()) if bounds is not None else None,
         median_bound=float(np.median(bounds)) if bounds is not None else None,
         rank_correlation=_rank_correlation(good),
         coverage=covered + (coverage_of_new(earlier, new) if earlier is not None and new is not None else []),
-        curve=held_out_coverage(good, left_out[:, 1:], levels[1:]),
+        curve=held_out_coverage(good, explored, left_out[:, 1:], levels[1:]),
         bins=reliability_bins(good, left_out[:, 0], confidence),
     )
     return replace(found, sentence=_sentence(found, good, explored))

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from sparc_fw.selectors.conformal import Bound
 
 Kind = Literal["random", "picks"]
+
+
+class Goal(NamedTuple):
+    """What thresholds are fitted to: a force error (eV/Å), a confidence, and thresholds (eV/Å) for want of labels."""
+
+    target: float
+    confidence: float
+    wide: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,14 @@ class Pairs:
     def good(self) -> Pairs:
         """Those whose label did not fail."""
         return self.part(np.isfinite(self.error))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Pairs], weights: Sequence[float]) -> Pairs:
+        """Several sets as one, the weights of each multiplied by a number."""
+        scaled = [replace(part, weight=weight * part.weight) for part, weight in zip(parts, weights, strict=True)]
+        empty = [cls(*(np.zeros(0, dtype=kind) for kind in (float, float, float, bool, float)))]
+        columns = ([getattr(part, one.name) for part in empty + scaled] for one in fields(cls))
+        return cls(*(np.concatenate(column) for column in columns))
 
     def part(self, rows: np.ndarray) -> Pairs:
         """Some of them, by a mask or by indices."""
@@ -114,10 +131,11 @@ class Calibration:
     below_labels, above_labels : float
         Fraction of the explored frames with a smaller deviation than any label's, where the bound is the one of the
         nearest labels; and with a larger one, of which no bound speaks.
-    accurate_labels, accurate_within : int and float or None
-        Labels with a deviation below `f_lo`, and the fraction of them whose error is at most the target; a failed one
-        is not. Where they are few the lower threshold rests on the shape of the bound: on a real committee it held
-        where a tenth of the frames lay below it, and was too bold where hardly any did.
+    accurate_labels, accurate_within, accurate_effective : int, float or None, and float
+        Labels with a deviation below `f_lo`; the fraction of them, by weight, whose error is at most the target, which
+        that of a failed one is not; and how many labels of equal weight tell as much. Where they are few the lower
+        threshold rests on the shape of the bound: on a real committee it held where a tenth of the frames lay below it,
+        and was too bold where hardly any did.
     mean_bound, median_bound : float or None
         Sharpness: bounds of the other explored frames, eV/Å.
     rank_correlation : float or None
@@ -146,6 +164,7 @@ class Calibration:
     above_labels: float = 0.0
     accurate_labels: int = 0
     accurate_within: float | None = None
+    accurate_effective: float = 0.0
     mean_bound: float | None = None
     median_bound: float | None = None
     rank_correlation: float | None = None

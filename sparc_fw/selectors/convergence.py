@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from sparc_fw.campaign import Budget
 from sparc_fw.documents import Verdict
 from sparc_fw.selectors.base import Choice
+from sparc_fw.selectors.calibration_records import Calibration
+from sparc_fw.selectors.calibration_sentences import told_of, unproven
 from sparc_fw.selectors.forgetting import Memory, forgotten, stalled
 from sparc_fw.selectors.goals import Convergence
 from sparc_fw.selectors.observables import Change
@@ -38,6 +40,8 @@ class Progress:
         What the exploration should have covered and did not, in clauses.
     changes : sequence of Change
         What became of the observables that the campaign names.
+    calibrations : sequence of Calibration
+        What the thresholds of each system rest on; empty where they are fixed.
     """
 
     iteration: int
@@ -49,6 +53,7 @@ class Progress:
     memories: Sequence[Memory] = ()
     unreached: Sequence[str] = ()
     changes: Sequence[Change] = ()
+    calibrations: Sequence[Calibration] = ()
 
     @property
     def survived(self) -> float:
@@ -84,7 +89,8 @@ def conclude(choice: Choice, progress: Progress, convergence: Convergence, budge
     frames for `patience` iterations, on enough frames of runs that survived, is ``converged``; a spent budget, or
     spent shares of all systems with frames to label, is ``exhausted``; nothing to label in an iteration with flaws is
     ``stalled``, and so are several iterations that gained nothing. Where only patience is missing, the campaign goes
-    on, if need be without picks. What was forgotten is named whatever the verdict is.
+    on, if need be without picks. Where thresholds set themselves, iterations without enough labels below the lower one
+    are not calm. What was forgotten is named whatever the verdict is.
     """
     classes: Counter[str] = Counter(frame.frame_class for frame in choice.frames)
     total = len(choice.frames)
@@ -94,7 +100,8 @@ def conclude(choice: Choice, progress: Progress, convergence: Convergence, budge
     counts = {"frames": total, **{fate: fates[fate] for fate in sorted(fates)}}
     verdict, sentence, go_on = _judge(choice, fractions, progress, convergence, budget)
     lost = forgotten(progress.memories, convergence.max_forgetting)
-    return Outcome(fractions, counts, verdict, "; ".join(filter(None, [f"{verdict}: {sentence}", lost])), go_on)
+    told = [f"{verdict}: {sentence}", told_of(progress.calibrations), lost]
+    return Outcome(fractions, counts, verdict, "; ".join(filter(None, told)), go_on)
 
 
 def _judge(
@@ -164,7 +171,7 @@ def _flaws(choice: Choice, fractions: dict[str, float], progress: Progress, conv
             f"only {_percent(progress.survived)} of the time was survived, "
             f"{_percent(convergence.min_survived_fraction)} asked for"
         )
-    return [*flaws, *progress.unreached]
+    return [*flaws, *progress.unreached, *unproven(progress.calibrations)]
 
 
 def _told(progress: Progress, settled: bool) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
     InputError
         Names the step that cannot work with what was explored, or that broke the rules for steps.
     """
+    caps = [step.options.most_picks for step in steps]
+    context = replace(context, most_picks=min([context.limit, *(cap for cap in caps if cap is not None)]))
     pool = Pool(explorations)
     drop_broken(pool)
     place = 0
@@ -60,7 +63,7 @@ def _rules_from(steps: Sequence[Step[Any]], place: int) -> int:
 
 def _judge_together(pool: Pool, rules: Sequence[Step[Any]], place: int, context: Context, last: bool) -> None:
     """Let rules go through the frames side by side; the last ones keep the campaign's budget, too."""
-    order = pool.alive()
+    order = pool.taking_turns()
     judges = []
     for number, rule in enumerate(rules, start=place):
         assert isinstance(rule, Rule)
@@ -91,6 +94,6 @@ def _named(place: int, step: Step[Any]) -> str:
 def _choice(pool: Pool) -> Choice:
     if (pool.frame_class == "").any():
         raise InputError("select: left frames without a class, expected a step that tells it, as 'window' does")
-    rows = pool.alive()
+    rows = np.concatenate([pool.alive(), np.flatnonzero(pool.drawn)])
     picks = list(zip(pool.replica[rows].tolist(), pool.index[rows].tolist(), strict=True))
-    return Choice(pool.verdicts(), picks, pool.window, pool.measure)
+    return Choice(pool.verdicts(), picks, pool.window, pool.measure, pool.windows)

@@ -53,8 +53,13 @@ class Pool:
         Counted from 0, when a frame came up for a place among the picks, best first; -1 where it never did.
     at_work : int
         Place of the step that is at work; -1 while none is.
+    drawn : ndarray of bool, shape (n_frames,)
+        Picked by lot, whatever the steps behind say of it. `draw` writes it.
     window : tuple of float
-        Thresholds between which a frame is a candidate; set by the step that tells the classes, as are the next two.
+        Thresholds between which a frame is a candidate; set by the step that tells the classes, as are the next three.
+        Where systems have their own, from the lowest to the highest.
+    windows : dict of str to tuple of float
+        The thresholds of each system, where they have their own.
     measure : str
         Name of what the frames were judged by.
     judged : ndarray of shape (n_frames,)
@@ -85,7 +90,9 @@ class Pool:
         self.step = np.full(len(self), -1)
         self.turn = np.full(len(self), -1)
         self.at_work = -1
+        self.drawn = np.zeros(len(self), dtype=bool)
         self.window = (np.nan, np.nan)
+        self.windows: dict[str, tuple[float, float]] = {}
         self.measure: str = FORCE_MAX
         self.judged = deviation
 
@@ -96,6 +103,25 @@ class Pool:
         """Rows that are in, best first; of equal scores the first in the order (replica, index)."""
         rows = np.flatnonzero(self.fate == "")
         return rows[np.argsort(-self.score[rows], kind="stable")]
+
+    def draw(self, rows: np.ndarray | Sequence[int]) -> None:
+        """Pick rows for good, whatever the steps behind would say of them.
+
+        Raises
+        ------
+        ValueError
+            If one of them is out, or drawn already.
+        """
+        rows = np.asarray(rows, dtype=int)
+        gone = rows[self.fate[rows] != ""]
+        if len(gone):
+            raise ValueError(f"row {int(gone[0])} cannot be drawn: its fate is {self.fate[gone[0]]!r} already")
+        self.fate[rows] = PICK
+        self.drawn[rows] = True
+
+    def taking_turns(self) -> np.ndarray:
+        """Rows that were drawn, and then those of `alive`: the order in which rules meet frames."""
+        return np.concatenate([np.flatnonzero(self.drawn), self.alive()])
 
     def drop(self, rows: np.ndarray | Sequence[int], reason: str, step: int | None = None) -> None:
         """Take rows out for good.
@@ -157,5 +183,5 @@ class Pool:
         """Every frame with what the measure says of it, its class, and what became of it; what is in is picked."""
         fates = np.where(self.fate == "", PICK, self.fate)
         steps = np.where(fates == PICK, -1, self.step)
-        columns = (self.replica, self.index, self.judged, self.frame_class, fates, steps, self.turn)
+        columns = (self.replica, self.index, self.judged, self.frame_class, fates, steps, self.turn, self.drawn)
         return [FrameVerdict(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]

@@ -47,7 +47,7 @@ def held_out_bounds(pairs: Pairs, explored: np.ndarray, confidences: Sequence[fl
     # In turns along the deviation, so that every part is like the whole.
     fold = np.empty(len(pairs), dtype=int)
     fold[np.argsort(pairs.sigma, kind="stable")] = np.arange(len(pairs)) % FOLDS
-    towards = {"random": explored, "picks": pairs.sigma[~pairs.random]}
+    towards = _towards(pairs, explored)
     for number in range(min(FOLDS, len(pairs))):
         for kind in KINDS:
             rows = np.flatnonzero((fold == number) & (pairs.kinds == kind))
@@ -60,15 +60,26 @@ def held_out_bounds(pairs: Pairs, explored: np.ndarray, confidences: Sequence[fl
     return found
 
 
-def held_out_coverage(pairs: Pairs, bounds: np.ndarray, confidences: Sequence[float]) -> list[Coverage]:
-    """How often the errors were within `held_out_bounds`; kinds and confidences without a bound are left out."""
+def _towards(pairs: Pairs, explored: np.ndarray) -> Mapping[Kind, np.ndarray]:
+    """Deviations of the frames that the bound of each kind is made for, eV/Å."""
+    return {"random": explored, "picks": pairs.sigma[~pairs.random]}
+
+
+def held_out_coverage(
+    pairs: Pairs, explored: np.ndarray, bounds: np.ndarray, confidences: Sequence[float]
+) -> list[Coverage]:
+    """How often the errors were within `held_out_bounds`; kinds and confidences without a bound are left out.
+
+    Labels drawn in earlier iterations lie where frames lay then; they count for as many as lie there now.
+    """
     rows = []
-    for kind in KINDS:
+    for kind, towards in _towards(pairs, explored).items():
         for column, confidence in enumerate(confidences):
             known = (pairs.kinds == kind) & np.isfinite(bounds[:, column])
             if known.any():
                 inside = pairs.error[known] <= bounds[known, column]
-                found = float(np.average(inside, weights=pairs.weight[known]))
+                weights = density_ratio(pairs.sigma[known], towards, pairs.weight[known])
+                found = float(np.average(inside, weights=weights))
                 rows.append(Coverage(kind, "held out", int(known.sum()), confidence, found))
     return rows
 

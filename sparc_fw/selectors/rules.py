@@ -34,12 +34,12 @@ class Rule(Step[StepOptionsType]):
 
     @abstractmethod
     def judge(self, pool: Pool, context: Context, order: np.ndarray) -> Judge:
-        """Begin to go through the rows in `order`."""
+        """Begin to go through the rows in `order`; those that were drawn come first, and are taken."""
 
     def apply(self, pool: Pool, context: Context) -> None:
         """Go through the frames that are in, by this rule alone."""
         cap = self.options.most_picks
-        judges = [(pool.at_work, self.judge(pool, context, pool.alive()))]
+        judges = [(pool.at_work, self.judge(pool, context, pool.taking_turns()))]
         sift(pool, judges, len(pool) if cap is None else cap, () if cap is None else context.shares)
 
 
@@ -54,7 +54,7 @@ def sift(
 
     Systems with shares get what they are assured first; what they leave of it goes to the others, best first. A frame
     that would have had a place without shares, and has none, is ``over_share``; what comes when all places are given
-    away is ``over_cap`` and not looked at.
+    away is ``over_cap`` and not looked at. What was drawn has its place already.
 
     Parameters
     ----------
@@ -67,6 +67,10 @@ def sift(
     pool.turn[order] = np.arange(len(order))
     system = [pool.systems[code] for code in pool.system[order].tolist()]
     room = Room(limit, shares)
+    for row in np.flatnonzero(pool.drawn).tolist():
+        room.take(pool.systems[pool.system[row]])
+        for _, judge in judges:
+            judge.take(row)
     waiting: list[tuple[int, str]] = []
     untold: list[int] = []
     ousted = 0

@@ -78,6 +78,15 @@ def test_labels_below_the_lower_threshold_are_held_against_the_target() -> None:
     assert found_of(pairs, target=0.05).accurate_within is None
 
 
+def test_below_the_lower_threshold_old_labels_count_for_less() -> None:
+    pairs = proportional()
+    spoilt = replace(pairs, error=np.where(np.arange(60) == 0, 5.0, pairs.error))
+    faded = found_of(replace(spoilt, weight=np.where(np.arange(60) == 0, 0.25, 1.0)))
+    assert faded.accurate_labels == 3
+    assert faded.accurate_within == pytest.approx(2 / 2.25)
+    assert faded.accurate_effective == pytest.approx(2.25**2 / (2 + 0.25**2))
+
+
 def test_thresholds_move_with_the_model() -> None:
     found = {ratio: found_of(proportional(ratio=ratio)) for ratio in (1.0, 2.0, 4.0)}
     assert [found[ratio].f_lo for ratio in found] == pytest.approx([0.2, 0.1, 0.05])

@@ -9,6 +9,7 @@ import pytest
 from sparc_fw.campaign import Budget
 from sparc_fw.documents import FrameClass, FrameVerdict, Verdict
 from sparc_fw.selectors.base import Choice
+from sparc_fw.selectors.calibration_records import Calibration, Coverage
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
 from sparc_fw.selectors.forgetting import Memory
 from sparc_fw.selectors.goals import Convergence
@@ -197,3 +198,50 @@ def test_what_moves_or_was_not_reached_is_not_converged() -> None:
     narrow = judge(choice(990, 10), unreached=["distance 0-1 was explored in only 3 of 4 parts of 1 to 3 Å"])
     assert narrow.verdict == "continue"
     assert "5 frames picked; distance 0-1 was explored in only 3 of 4 parts" in narrow.sentence
+
+
+def calibrated(accurate: int, within: float | None, known: bool = True, effective: float | None = None) -> Calibration:
+    cover = [Coverage("picks", "held out", 30, 0.9, 0.7), Coverage("random", "held out", 20, 0.9, 0.87)]
+    return Calibration(
+        "h3",
+        confidence=0.9,
+        target=0.1,
+        f_lo=0.08,
+        f_hi=0.9,
+        calibrated=known,
+        labels=50,
+        drawn=20,
+        failed=1,
+        accurate_labels=accurate,
+        accurate_within=within,
+        accurate_effective=accurate if effective is None else effective,
+        coverage=cover,
+    )
+
+
+def test_with_a_target_convergence_asks_for_labels_of_accurate_frames() -> None:
+    enough = judge(choice(990, 10), calibrations=[calibrated(9, 1.0)])
+    assert enough.verdict == "converged"
+    assert enough.sentence.endswith(
+        "h3: thresholds 0.08 to 0.9 eV/Å from 50 labels, errors bounded for 90 %, found 87 % (held out)"
+    )
+    few = judge(choice(990, 10), calibrations=[calibrated(9, 1.0), calibrated(8, 1.0)])
+    assert (few.verdict, few.go_on) == ("continue", True)
+    assert "only 8 labels below f_lo of h3 were seen, 9 asked for" in few.sentence
+
+
+def test_without_calibrated_thresholds_nothing_has_converged() -> None:
+    outcome = judge(choice(990, 10), calibrations=[calibrated(40, 1.0, known=False)])
+    assert outcome.verdict == "continue"
+    assert "the thresholds of h3 are not set by labels yet" in outcome.sentence
+    assert "h3: wide thresholds, 0.08 to 0.9 eV/Å: 50 labels tell too little to set them" in outcome.sentence
+
+
+def test_labels_that_refute_the_lower_threshold_forbid_convergence() -> None:
+    # Of 20 frames 2 are to be beyond it; 4 or more of them have a chance of 13 %, 5 or more of 4 %.
+    assert judge(choice(990, 10), calibrations=[calibrated(20, 0.8)]).verdict == "converged"
+    outcome = judge(choice(990, 10), calibrations=[calibrated(20, 0.75)])
+    assert outcome.verdict == "continue"
+    assert "of 20 labels below f_lo of h3 75 % are within 0.1 eV/Å, 90 % asked for" in outcome.sentence
+    # Labels of old committees refute little.
+    assert judge(choice(990, 10), calibrations=[calibrated(20, 0.75, effective=4.2)]).verdict == "converged"
