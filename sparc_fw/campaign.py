@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from sparc_fw.documents import IMPORT, ON_THE_FLY, PICK
+from sparc_fw.documents import AUGMENTED, IMPORT, ON_THE_FLY, PICK
 from sparc_fw.explorers.base import ExplorerOptions
 from sparc_fw.geometry.inline import InlineStructure
 from sparc_fw.geometry.sources import DynamicsSource, FileSource, FrameSource, LabelledSource, Source, TestSet
@@ -16,6 +16,7 @@ from sparc_fw.labelers.base import LabelerOptions
 from sparc_fw.potentials.base import PotentialOptions
 from sparc_fw.registry import ByKind, OneOrMore
 from sparc_fw.section import Section
+from sparc_fw.selectors.augmentation import Augmentation
 from sparc_fw.selectors.base import StepOptions
 from sparc_fw.selectors.defaults import default_steps
 from sparc_fw.selectors.goals import Convergence, EnergyDifference, Fraction
@@ -154,6 +155,8 @@ class Campaign(Section):
     """How the committee looks for what it does not know: one explorer, or a list of them side by side."""
     select: Annotated[list[Annotated[StepOptions, ByKind("step")]], Field(min_length=1)] = default_steps()
     """Which explored frames are labelled: steps that the frames go through one after the other."""
+    augment: Augmentation | None = None
+    """Copies of each pick that are labelled beside it; where unset, none."""
     validation: Validation = Validation()
     """Labels held out."""
     convergence: Convergence = Convergence()
@@ -257,12 +260,18 @@ class Campaign(Section):
     def origins(self) -> set[str]:
         """Where the frames that are trained on can come from: kinds of start frames, and what comes on the way."""
         learned = {ON_THE_FLY} if any(options.most_labels for options in self.explorer) else set()
-        return {source.kind for source in self.start} | {PICK, IMPORT} | learned
+        copied = set() if self.augment is None else {AUGMENTED}
+        return {source.kind for source in self.start} | {PICK, IMPORT} | learned | copied
 
     def most_picks(self) -> int:
         """Most picks of an iteration that its steps and the budget allow."""
         caps = [step.most_picks for step in self.select]
         return min([cap for cap in caps if cap is not None] + [self.budget.labels])
+
+    def most_selected(self) -> int:
+        """Most labels of an iteration that its picks and their copies ask for."""
+        copies = 0 if self.augment is None else self.augment.copies
+        return min((1 + copies) * self.most_picks(), self.budget.labels)
 
     def driven_system(self) -> System | None:
         """The first system whose start dynamics the labeler drives: beginning needs what a label of it needs."""

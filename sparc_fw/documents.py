@@ -31,6 +31,8 @@ FROM_FILE = "file"
 
 PICK = "pick"
 """``origin`` of frames that a selection chose, and their fate."""
+AUGMENTED = "augmented"
+"""``origin`` of copies of picks that are labelled beside them."""
 IMPORT = "import"
 """``origin`` of frames that files brought while a campaign runs, and role of their frame sets."""
 ON_THE_FLY = "on_the_fly"
@@ -205,6 +207,12 @@ class Selection:
     sentence: str
     go_on: bool
     """Whether the next iteration is to be appended."""
+    copies: list[Atoms] = field(default_factory=list)
+    """Copies of the picks that are labelled beside them."""
+    copies_dropped: dict[str, int] = field(default_factory=dict)
+    """Copies that were left out, by reason."""
+    time_factor: float = 1.0
+    """Fraction of their planned time that the runs of the next iteration last; below 1 after an explosion."""
     measure: str = FORCE_MAX
     """What the window's thresholds are for, and the quantiles."""
     windows: dict[str, tuple[float, float]] = field(default_factory=dict)

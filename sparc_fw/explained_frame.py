@@ -20,6 +20,7 @@ from sparc_fw.explorers.variables import name_of
 from sparc_fw.fates import NOT_LABELLED, told
 from sparc_fw.firetasks.selection_inputs import labels_before
 from sparc_fw.geometry.descriptor import frame_distances
+from sparc_fw.selectors.crossings import NOT_AT_CROSSING
 from sparc_fw.selectors.difference import kind_of
 from sparc_fw.selectors.measures import Measure, MeasureOptions, measured
 from sparc_fw.selectors.pool import Pool
@@ -183,7 +184,8 @@ def _taken_by(campaign: Campaign, verdict: FrameVerdict) -> str | None:
         return None
     if verdict.step >= 0:
         return f"select[{verdict.step}] ({campaign.select[verdict.step].kind})"
-    return "what every selection begins with" if verdict.fate == BROKEN else "the campaign's label budget"
+    others = {BROKEN: "what every selection begins with", NOT_AT_CROSSING: "what an exploded iteration ends with"}
+    return others.get(verdict.fate, "the campaign's label budget")
 
 
 def _measures(exploration: Exploration, index: int) -> dict[str, float | None]:

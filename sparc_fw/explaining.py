@@ -111,6 +111,7 @@ class Explained:
             "windows": {name: list(window) for name, window in selection.windows.items()},
             "fractions": selection.fractions,
             "fates": dict(self.fates),
+            "copies": len(selection.copies),
             "verdict": selection.verdict,
             "sentence": selection.sentence,
             "replicas": [asdict(replica) for replica in self.replicas],

@@ -66,7 +66,7 @@ def plan_campaign(loaded: LoadedCampaign) -> Plan:
     """Count what a campaign will take if it uses its whole budget."""
     campaign = loaded.campaign
     start = sum(count_labels(source, loaded.files) for source in campaign.start)
-    cap = campaign.most_picks()
+    cap = campaign.most_selected()
     labels = [start]
     while len(labels) < campaign.budget.iterations and sum(labels) < campaign.budget.labels:
         on_the_fly = sum(options.at(len(labels) - 1).most_labels * count for options, count in _replicas(campaign))

@@ -157,6 +157,8 @@ PLAIN_SELECTION_FIELDS = (
     "verdict",
     "sentence",
     "go_on",
+    "copies_dropped",
+    "time_factor",
     "measure",
     "observed",
 )
@@ -176,6 +178,7 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
         "drawn": np.array([f.drawn for f in frames], dtype=bool),
         "places": np.array(selection.places, dtype=np.int64).reshape(-1, 2),
         "picks": np.frombuffer(pack_frames(selection.picks), dtype=np.uint8),
+        "copies": np.frombuffer(pack_frames(selection.copies), dtype=np.uint8),
     }
     record: dict[str, Any] = {name: getattr(selection, name) for name in PLAIN_SELECTION_FIELDS}
     # MongoDB takes a dot in a key for a path.
@@ -184,6 +187,7 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
     record["windows"] = [[name, *window] for name, window in selection.windows.items()]
     record["drawn"] = sum(f.drawn for f in frames)
     record["picks"] = len(selection.picks)
+    record["copies"] = len(selection.copies)
     record["fates"] = dict(Counter(f.fate for f in frames))
     return record, pack_arrays(arrays)
 
@@ -196,9 +200,11 @@ def selection_from_record(record: MongoDocument, data: bytes) -> Selection:
     plain = {name: record[name] for name in PLAIN_SELECTION_FIELDS}
     plain["quantiles"] = json.loads(record["quantiles"])
     low, high = record["window"]
+    picks, copies = (unpack_frames(arrays[name].tobytes()) for name in ("picks", "copies"))
     return Selection(
         frames=frames,
-        picks=unpack_frames(arrays["picks"].tobytes()),
+        picks=picks,
+        copies=copies,
         window=(low, high),
         windows={name: (low, high) for name, low, high in record["windows"]},
         places=[(replica, index) for replica, index in arrays["places"].tolist()],

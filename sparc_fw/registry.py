@@ -55,6 +55,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "reaction_step": "sparc_fw.selectors.thinning:ReactionStep",
         "spacing": "sparc_fw.selectors.spacing:Spacing",
         "difference": "sparc_fw.selectors.difference:Difference",
+        "diversity": "sparc_fw.selectors.diverse:Diversity",
         "budget": "sparc_fw.selectors.budget:Budget",
     },
 }

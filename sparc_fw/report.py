@@ -13,7 +13,7 @@ from sparc_fw.calibration_report import calibration_table, draw_calibrations
 from sparc_fw.figures import draw_all
 from sparc_fw.measure_names import TITLES, in_unit
 from sparc_fw.sentences import counted, learning_sentences, loss_sentences, promoted_sentence, saving_sentences
-from sparc_fw.status import TABLE_STAGES, measure_of, seconds_cells
+from sparc_fw.status import TABLE_STAGES, measure_of, picks_cell, seconds_cells
 from sparc_fw.store import Store
 
 DEVIATION = "deviation"
@@ -103,7 +103,7 @@ def _row(row: dict[str, Any]) -> list[str]:
         f"{1000 * row['scan_rmse']:.1f}" if row["scan_rmse"] is not None else "",
         " / ".join(f"{quantiles[q]:.3f}" for q in ("0.5", "0.95", "1.0")) if quantiles else "",
         " / ".join(f"{100 * fractions[c]:.1f}" for c in ("accurate", "candidate", "failed")) if fractions else "",
-        str(row["picks"]) if row["picks"] is not None else "",
+        picks_cell(row) if row["picks"] is not None else "",
         row["verdict"] or "",
         *seconds_cells(row),
     ]

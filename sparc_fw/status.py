@@ -219,6 +219,8 @@ def _iterations(
                 "counts": _fates(selection.get("counts"), labelled),
                 "fates": _fates(selection.get("fates"), labelled),
                 "picks": selection.get("picks") if labelled or not selection else 0,
+                "copies": selection.get("copies", 0) if labelled else 0,
+                "copies_dropped": selection.get("copies_dropped", {}),
                 "window": selection.get("window"),
                 "windows": {name: ends for name, *ends in selection.get("windows", [])},
                 "drawn": selection.get("drawn", 0) if labelled or not selection else 0,
@@ -283,6 +285,11 @@ def stage_seconds(store: Store, campaign_id: str) -> dict[int, dict[str, float]]
         span = spans.setdefault(record["iteration"], {}).setdefault(record["stage"], [begun, ended])
         span[0], span[1] = min(span[0], begun), max(span[1], ended)
     return {n: {stage: span[1] - span[0] for stage, span in stages.items()} for n, stages in spans.items()}
+
+
+def picks_cell(row: dict[str, Any]) -> str:
+    """Picks of an iteration and, where there are any, their copies: ``"40 + 80"``."""
+    return f"{row['picks']} + {row['copies']}" if row["copies"] else str(row["picks"])
 
 
 def seconds_cells(row: dict[str, Any]) -> list[str]:

@@ -233,6 +233,12 @@ class Store(FrameRecords, LabelRecords, LabelClaims, SuspectRecords, DatasetReco
         return list(self.selections.find({"campaign_id": campaign_id}).sort("iteration", 1))
 
     @patient
+    def time_factor(self, campaign_id: str, iteration: int) -> float:
+        """Fraction of their planned time that the runs of an iteration last, as the selection before it says."""
+        record = self.selections.find_one({"_id": place(campaign_id, iteration - 1)}, {"time_factor": 1})
+        return 1.0 if record is None else float(record["time_factor"])
+
+    @patient
     def save_report(self, report: Report) -> None:
         """Keep what an iteration's members can do; the first report wins."""
         insert_once(self.reports, {"_id": place(report.campaign_id, report.iteration), **asdict(report)})

@@ -53,6 +53,7 @@ def _print_iteration(explained: Explained) -> None:
     typer.echo(
         f"{selection.campaign_id}, iteration {selection.iteration}: {total:,} frames of {len(explained.replicas)} "
         f"replicas, {len(explained.picks)} picks"
+        + (f" and {len(selection.copies)} copies of them" if selection.copies else "")
     )
     typer.echo(selection.sentence)
     for name, window in (selection.windows or {"": selection.window}).items():

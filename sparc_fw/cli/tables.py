@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sparc_fw.measure_names import titled
-from sparc_fw.status import TABLE_STAGES, measure_of, seconds_cells
+from sparc_fw.status import TABLE_STAGES, measure_of, picks_cell, seconds_cells
 from sparc_fw.store import Store
 
 VERDICT_STYLES = {
@@ -77,7 +77,7 @@ def _labels_and_errors(status: dict[str, Any]) -> Table:
             f"{test['force_rmse']:.3f}" if test else "–",
             f"{1000 * test['energy_rmse']:.1f}" if test else "–",
             f"{1000 * row['scan_rmse']:.1f}" if row["scan_rmse"] is not None else "–",
-            str(row["picks"]) if row["picks"] is not None else "–",
+            picks_cell(row) if row["picks"] is not None else "–",
             Text(verdict, style=VERDICT_STYLES.get(verdict, "")),
         )
     return table

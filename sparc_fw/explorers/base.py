@@ -137,8 +137,13 @@ class ExplorerOptions(Options):
         return False
 
     def lasting(self, ps: float) -> Self:
-        """The same with replicas of another length, to find out what a picosecond costs."""
+        """The same with replicas of another length."""
         return self
+
+    def shortened(self, iteration: int, factor: float) -> Self:
+        """The options of an iteration whose replicas last a fraction of their planned time."""
+        options = self.at(iteration)
+        return options if factor == 1 else options.lasting(factor * options.planned_ps(iteration))
 
 
 class TimedOptions(ExplorerOptions):
@@ -164,6 +169,12 @@ class TimedOptions(ExplorerOptions):
     def lasting(self, ps: float) -> Self:
         """The same with runs of another length."""
         return self.model_copy(update={"duration_ps": [ps]})
+
+    def shortened(self, iteration: int, factor: float) -> Self:
+        """The options of an iteration whose runs last a fraction of their time, but as long as to the first frame."""
+        options = self.at(iteration)
+        least = options.frame_every_fs / 1000 / options.planned_ps(iteration)
+        return super().shortened(iteration, min(1.0, max(factor, least)))
 
 
 ExplorerOptionsType = TypeVar("ExplorerOptionsType", bound=ExplorerOptions)

@@ -36,7 +36,8 @@ class ExploreTask(CampaignTask):
         replica = int(self.spec["replica"])
         known = self.store.exploration(self.campaign_id, self.iteration, replica)
         if known is None:
-            options = self.campaign.explorer[int(self.spec["explorer"])].at(self.iteration)
+            factor = self.store.time_factor(self.campaign_id, self.iteration)
+            options = self.campaign.explorer[int(self.spec["explorer"])].shortened(self.iteration, factor)
             if options.most_labels:
                 known = self._explore_with_labels(replica, options)
             else:

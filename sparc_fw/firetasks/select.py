@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from ase import Atoms
 from fireworks import FWAction
 
 from sparc_fw.biased_runs import biased_runs_of
@@ -14,15 +17,20 @@ from sparc_fw.documents import PICK, Report, Selection
 from sparc_fw.firetasks.base import CampaignTask
 from sparc_fw.firetasks.budget import labels_spent
 from sparc_fw.firetasks.selection_inputs import context_of, explorations_of
+from sparc_fw.geometry.normal_modes import ForcesOf
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.observed import Seen, changes, observe, unreached
-from sparc_fw.selectors.base import Choice
+from sparc_fw.potentials.base import Evaluator
+from sparc_fw.seeds import derive_seed
+from sparc_fw.selectors.augmentation import ModeCopies, NoisyCopies, augmented
+from sparc_fw.selectors.base import Choice, Context
 from sparc_fw.selectors.calibration_records import Calibration
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
 from sparc_fw.selectors.forgetting import memories
 from sparc_fw.selectors.goals import FromExplorer
 from sparc_fw.selectors.observables import Observed
 from sparc_fw.selectors.pipeline import select
+from sparc_fw.sentences import counted
 from sparc_fw.trajectories import Exploration
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -41,11 +49,13 @@ class SelectTask(CampaignTask):
         if selection is None:
             selection = self.store.save_selection(self._select())
             self.save_stage("select", 0)
-        stored = {"verdict": selection.verdict, "sentence": selection.sentence, "picks": len(selection.picks)}
+        stored: dict[str, Any] = {"verdict": selection.verdict, "sentence": selection.sentence}
+        stored |= {"picks": len(selection.picks), "copies": len(selection.copies)}
         if not (selection.go_on and self.may_append()):
             return FWAction(stored_data=stored)
-        keys = [self.labeler.key(frame) for frame in selection.picks]
-        self.store.add_frames(self.campaign_id, self.iteration + 1, "train", selection.picks, keys)
+        frames = [*selection.picks, *selection.copies]
+        keys = [self.labeler.key(frame) for frame in frames]
+        self.store.add_frames(self.campaign_id, self.iteration + 1, "train", frames, keys)
         action = append_iteration(self.store, self.lpad, self.campaign, self.iteration + 1, self.fw_id)
         action.stored_data = stored
         return action
@@ -60,8 +70,38 @@ class SelectTask(CampaignTask):
         observed = observe(self.campaign, seen)
         outcome = self._conclude(choice, seen, observed, reports, list(calibration.values()))
         selection = self._selection(choice, outcome, explorations)
+        if outcome.go_on and self.campaign.augment is not None:
+            self._augment(selection, self.campaign.augment, context)
         selection.observed = [{"key": key, **asdict(each)} for key, each in observed.items()]
         return selection
+
+    def _augment(self, selection: Selection, options: NoisyCopies | ModeCopies, context: Context) -> None:
+        """Add copies of the picks, and say so."""
+        copied = augmented(
+            selection.picks,
+            options,
+            context.limit,
+            context.shares,
+            derive_seed(self.campaign.seed, self.iteration, "augment"),
+            self._surface_of,
+        )
+        selection.copies, selection.copies_dropped = copied.frames, copied.dropped
+        left_out = f" (left out: {counted(copied.dropped)})" if copied.dropped else ""
+        selection.sentence += f"; {len(copied.frames)} copies of the picks beside them{left_out}"
+
+    def _surface_of(self, frame: Atoms) -> ForcesOf:
+        """Forces of the committee's first member on the atoms of a frame."""
+
+        def forces(positions: np.ndarray) -> np.ndarray:
+            cells = np.repeat(frame.cell.array[None], len(positions), axis=0) if frame.pbc.any() else None
+            return self._first_member.evaluate(frame.numbers, positions, cells)[1]
+
+        return forces
+
+    @cached_property
+    def _first_member(self) -> Evaluator:
+        model = self.store.committee(self.campaign_id, self.iteration)[0]
+        return self.potential.load(self.store.files.path(model["file"], model["suffix"]))
 
     def _seen(self, choice: Choice, explorations: list[Exploration], reports: list[Report]) -> Seen:
         """What there is to see of the observables that the campaign names."""
@@ -126,6 +166,7 @@ class SelectTask(CampaignTask):
             verdict=outcome.verdict,
             sentence=outcome.sentence,
             go_on=outcome.go_on,
+            time_factor=outcome.time_factor,
         )
 
 

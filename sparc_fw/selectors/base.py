@@ -14,6 +14,7 @@ from sparc_fw.documents import FrameVerdict
 from sparc_fw.measure_names import FORCE_MAX, in_unit
 from sparc_fw.seeds import derive_seed
 from sparc_fw.selectors.calibration_records import Calibration, Goal
+from sparc_fw.selectors.crossings import Onset
 from sparc_fw.selectors.pool import Pool
 from sparc_fw.selectors.shares import Share
 
@@ -56,10 +57,14 @@ class Context:
         What the systems may have of the picks; empty where they compete for all of them.
     iteration : int
         Counted from 0.
+    room : int
+        Most picks that the steps of the list and the budget allow; the pipeline knows.
+    most_failed : float
+        Where more than this fraction of the frames failed, picks come from where runs began to fail, …
+    before_failure : int
+        … at most so many sound frames of each run, and the first that failed.
     calibration : mapping of str to Calibration
         What labels told of the deviation, by system; empty where thresholds are fixed.
-    most_picks : int
-        Most picks of the iteration that the steps and the budget allow; `sparc_fw.selectors.pipeline.select` sets it.
     """
 
     labelled: Sequence[Atoms]
@@ -68,8 +73,10 @@ class Context:
     shares: Sequence[Share] = ()
     iteration: int = 0
     energies: Sequence[float] = ()
+    room: int = 0
+    most_failed: float = 1.0
+    before_failure: int = 5
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
-    most_picks: int = 0
 
     def at(self, place: int, kind: str) -> Context:
         """The context of the step at a place of the list."""
@@ -88,6 +95,8 @@ class Choice:
         Thresholds between which a frame is a candidate, in the unit of `measure`.
     measure : str
         What the frames were judged by, and whose values they carry.
+    onsets : list of Onset
+        When each replica that runs in time failed first.
     windows : dict of str to tuple of float
         The thresholds of each system, where they have their own; then `window` spans them all.
     """
@@ -96,6 +105,7 @@ class Choice:
     picks: list[tuple[int, int]]
     window: tuple[float, float]
     measure: str = FORCE_MAX
+    onsets: list[Onset] = field(default_factory=list)
     windows: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property

@@ -73,6 +73,8 @@ class Outcome:
         ``frames``, then frames by fate (``pick``, ``accurate``, ``nan``, …).
     go_on : bool
         Whether the next iteration is to be appended.
+    time_factor : float
+        Fraction of their planned time that its runs last.
     """
 
     fractions: dict[str, float]
@@ -80,17 +82,19 @@ class Outcome:
     verdict: Verdict
     sentence: str
     go_on: bool
+    time_factor: float = 1.0
 
 
 def conclude(choice: Choice, progress: Progress, convergence: Convergence, budget: Budget) -> Outcome:
     """Judge an iteration.
 
-    In this order: nothing explored is ``stalled``; too many failed frames is ``exploded``, never converged; few unsure
-    frames for `patience` iterations, on enough frames of runs that survived, is ``converged``; a spent budget, or
-    spent shares of all systems with frames to label, is ``exhausted``; nothing to label in an iteration with flaws is
-    ``stalled``, and so are several iterations that gained nothing. Where only patience is missing, the campaign goes
-    on, if need be without picks. Where thresholds set themselves, iterations without enough labels below the lower one
-    are not calm. What was forgotten is named whatever the verdict is.
+    In this order: nothing explored is ``stalled``; too many failed frames is ``exploded``, and the next runs are
+    shorter; neither is ever converged; few unsure frames for `patience` iterations, on enough frames of runs that
+    survived, is ``converged``; a spent budget, or spent shares of all systems with frames to label, is ``exhausted``;
+    nothing to label in an iteration with flaws is ``stalled``, and so are several iterations that gained nothing. Where
+    only patience is missing, the campaign goes on, if need be without picks. Where thresholds set themselves,
+    iterations without enough labels below the lower one are not calm. What was forgotten is named whatever the verdict
+    is.
     """
     classes: Counter[str] = Counter(frame.frame_class for frame in choice.frames)
     total = len(choice.frames)
@@ -101,7 +105,8 @@ def conclude(choice: Choice, progress: Progress, convergence: Convergence, budge
     verdict, sentence, go_on = _judge(choice, fractions, progress, convergence, budget)
     lost = forgotten(progress.memories, convergence.max_forgetting)
     told = [f"{verdict}: {sentence}", told_of(progress.calibrations), lost]
-    return Outcome(fractions, counts, verdict, "; ".join(filter(None, told)), go_on)
+    factor = _time_factor(progress, convergence, now=verdict == "exploded")
+    return Outcome(fractions, counts, verdict, "; ".join(filter(None, told)), go_on, factor)
 
 
 def _judge(
@@ -115,7 +120,7 @@ def _judge(
         return _exploded(choice, fractions, progress, convergence, spent)
     numbers = "; ".join([_numbers(choice, fractions, progress, convergence), *_told(progress, True)])
     flaws = _flaws(choice, fractions, progress, convergence)
-    moving = _told(progress, False)
+    moving = [*_told(progress, False), *_shortened(progress, convergence)]
     row = 0 if flaws else 1 + _calm_before(progress, convergence)
     if row >= convergence.patience and not moving:
         return "converged", numbers, False
@@ -140,23 +145,61 @@ def _judge(
 def _exploded(
     choice: Choice, fractions: dict[str, float], progress: Progress, convergence: Convergence, spent: str
 ) -> tuple[Verdict, str, bool]:
-    row = 1
-    for _, verdict in reversed(progress.earlier):
-        if verdict != "exploded":
-            break
-        row += 1
+    row = 1 + _exploded_before(progress)
+    failed, limit = _percent(fractions["failed"]), _percent(convergence.max_failed_fraction)
     sentence = (
-        f"{_percent(fractions['failed'])} of {len(choice.frames):,} frames failed, above {choice.thresholds[1]} or "
-        f"broken (limit {_percent(convergence.max_failed_fraction)}), {_survival(progress)}"
+        f"{failed} of {len(choice.frames):,} frames failed, above {choice.thresholds[1]} or broken (limit {limit}), "
+        f"{'; '.join([_survival(progress), *_onset(choice)])}"
     )
     if spent:
         return "exploded", f"{sentence}; stopped: {spent}", False
     if row >= convergence.max_exploded:
-        advice = "explore shorter or colder, widen the window, or begin with more and more varied start frames"
+        advice = (
+            "explore shorter or colder, widen the window (f_hi), or begin with more and more varied start frames, "
+            "among them some like those that failed first"
+        )
         return "exploded", f"{sentence}; stopped after {row} exploded iteration(s) in a row: {advice}", False
     if not choice.picks:
         return "exploded", f"{sentence}; stopped: nothing could be picked ({_fates(choice)})", False
-    return "exploded", f"{sentence}; going on with {len(choice.picks)} picks", True
+    factor = _time_factor(progress, convergence, now=True)
+    shorter = f", and with runs of {_percent(factor)} of the planned time" if factor < 1 else ""
+    return "exploded", f"{sentence}; going on with {len(choice.picks)} picks{shorter}", True
+
+
+def _onset(choice: Choice) -> list[str]:
+    """A clause on when runs failed first, where they run in time."""
+    fallen = [onset for onset in choice.onsets if onset.failed]
+    if not fallen:
+        return []
+    first = min(fallen, key=lambda onset: onset.ps)
+    last = max(choice.onsets, key=lambda onset: onset.ps)
+    told = f"the first failure came after {first.ps:.3g} ps (replica {first.replica})"
+    if len(choice.onsets) == 1:
+        return [told]
+    return [f"{told}, replica {last.replica} went longest without one ({last.ps:.3g} ps)"]
+
+
+def _exploded_before(progress: Progress) -> int:
+    """How many iterations right before this one exploded."""
+    row = 0
+    for _, verdict in reversed(progress.earlier):
+        if verdict != "exploded":
+            break
+        row += 1
+    return row
+
+
+def _time_factor(progress: Progress, convergence: Convergence, now: bool) -> float:
+    """Fraction of the planned time that the next runs last, if this iteration exploded or not."""
+    return float(convergence.shorten ** (1 + _exploded_before(progress))) if now and progress.planned_ps else 1.0
+
+
+def _shortened(progress: Progress, convergence: Convergence) -> list[str]:
+    """A clause where this iteration's runs were shortened: what they did not reach, nobody knows."""
+    factor = convergence.shorten ** _exploded_before(progress)
+    if factor == 1 or not progress.planned_ps:
+        return []
+    return [f"runs lasted {_percent(factor)} of the planned time, for the iteration before exploded"]
 
 
 def _flaws(choice: Choice, fractions: dict[str, float], progress: Progress, convergence: Convergence) -> list[str]:
@@ -184,11 +227,15 @@ def _calm(row: int, convergence: Convergence) -> str:
 
 
 def _calm_before(progress: Progress, convergence: Convergence) -> int:
-    """How many iterations right before this one were calm."""
+    """How many iterations right before this one were calm, at full length."""
     row = 0
-    for fractions, verdict in reversed(progress.earlier):
+    verdicts = [verdict for _, verdict in progress.earlier]
+    for place in reversed(range(len(verdicts))):
+        fractions = progress.earlier[place][0]
         sure = _unsure(fractions) <= convergence.max_unsure_fraction
-        if verdict != "continue" or not sure or fractions["survived"] < convergence.min_survived_fraction:
+        shortened = place > 0 and verdicts[place - 1] == "exploded" and convergence.shorten < 1
+        survived = fractions["survived"] >= convergence.min_survived_fraction and not shortened
+        if verdicts[place] != "continue" or not sure or not survived:
             break
         row += 1
     return row

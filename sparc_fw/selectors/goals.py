@@ -115,7 +115,14 @@ class Convergence(Section):
     observables: list[Observable] = []
     """What must have stopped moving: since the iteration before by less than its tolerance, or twice its own error."""
     max_failed_fraction: Fraction = 0.5
-    """More failed frames than this and the iteration has exploded."""
+    """More failed frames than this and the iteration has exploded: of each run the frames where it began to fail are
+    labelled, and the next exploration is shorter."""
+    frames_before_failure: int = Field(5, ge=1)
+    """Of each run of an exploded iteration at most so many of the last frames before the first failed one are labelled,
+    and the first failed one whose atoms do not overlap."""
+    shorten: float = Field(0.5, gt=0, le=1)
+    """After each exploded iteration in a row the runs of the next one last this fraction of the time before; after any
+    other they have their full length again. What ran shortened is never called converged."""
     max_exploded: int = Field(2, ge=1)
     """So many exploded iterations in a row end the campaign."""
     stall_patience: int = Field(3, ge=1)

@@ -10,8 +10,9 @@ import numpy as np
 
 from sparc_fw.errors import InputError, named
 from sparc_fw.selectors.base import Choice, Context, Step
+from sparc_fw.selectors.crossings import Crossings, onsets
 from sparc_fw.selectors.pool import Pool
-from sparc_fw.selectors.rules import Rule, sift
+from sparc_fw.selectors.rules import Judge, Rule, sift
 from sparc_fw.selectors.screens import drop_broken
 from sparc_fw.trajectories import Exploration
 
@@ -20,7 +21,8 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
     """Judge every explored frame, and pick what is worth a label.
 
     Frames without a finite position or force deviation go first. Rules that follow each other judge together. What is
-    still in after the last step is picked, best first, as far as the budget and the shares of the systems allow.
+    still in after the last step is picked, best first, as far as the budget and the shares of the systems allow. Where
+    most frames failed, the rules choose once more, among the frames where runs began to fail.
 
     Parameters
     ----------
@@ -34,43 +36,51 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
     InputError
         Names the step that cannot work with what was explored, or that broke the rules for steps.
     """
-    caps = [step.options.most_picks for step in steps]
-    context = replace(context, most_picks=min([context.limit, *(cap for cap in caps if cap is not None)]))
     pool = Pool(explorations)
     drop_broken(pool)
+    caps = [cap for step in steps if (cap := step.options.most_picks) is not None]
+    context = replace(context, room=min([context.limit, *caps]))
     place = 0
     while place < len(steps):
-        count = max(1, _rules_from(steps, place))
-        last = place + count == len(steps)
-        group = steps[place : place + count]
         pool.at_work = place
-        if isinstance(group[0], Rule):
-            _judge_together(pool, group, place, context, last)
+        rules = _rules_from(steps, place)
+        if rules:
+            _judge_together(pool, rules, context, last=place + len(rules) == len(steps))
         else:
-            _apply(pool, group[0], place, context)
-        place += count
+            _apply(pool, steps[place], place, context)
+        place += max(1, len(rules))
     pool.at_work = -1
     if not steps or not isinstance(steps[-1], Rule):
         sift(pool, [], context.limit, context.shares)
+    if len(pool) and (pool.frame_class == "failed").mean() > context.most_failed:
+        crossings = Crossings(pool, context.before_failure)
+        rules = [(place, step) for place, step in enumerate(steps) if isinstance(step, Rule)]
+        _judge_together(pool, rules, context, last=True, first=[crossings])
+        crossings.settle()
     return _choice(pool)
 
 
-def _rules_from(steps: Sequence[Step[Any]], place: int) -> int:
-    """How many steps, from a place on, are rules."""
-    others = (number for number, step in enumerate(steps[place:]) if not isinstance(step, Rule))
-    return next(others, len(steps) - place)
+def _rules_from(steps: Sequence[Step[Any]], place: int) -> list[tuple[int, Rule[Any]]]:
+    """The rules that follow each other from a place on, each with its place."""
+    found = []
+    for number, step in enumerate(steps[place:], start=place):
+        if not isinstance(step, Rule):
+            break
+        found.append((number, step))
+    return found
 
 
-def _judge_together(pool: Pool, rules: Sequence[Step[Any]], place: int, context: Context, last: bool) -> None:
-    """Let rules go through the frames side by side; the last ones keep the campaign's budget, too."""
+def _judge_together(
+    pool: Pool, rules: Sequence[tuple[int, Rule[Any]]], context: Context, last: bool, first: Sequence[Judge] = ()
+) -> None:
+    """Let rules, each with its place, go through the frames side by side; the last ones keep the budget, too."""
     order = pool.taking_turns()
-    judges = []
-    for number, rule in enumerate(rules, start=place):
-        assert isinstance(rule, Rule)
-        with named(_named(number, rule)):
-            judges.append((number, rule.judge(pool, context.at(number, rule.options.kind), order)))
-    caps = [(rule.options.most_picks, number) for number, rule in enumerate(rules, start=place)]
-    limits = [(cap, number) for cap, number in caps if cap is not None] + ([(context.limit, -1)] if last else [])
+    judges = [(-1, judge) for judge in first]
+    for place, rule in rules:
+        with named(_named(place, rule)):
+            judges.append((place, rule.judge(pool, context.at(place, rule.options.kind), order)))
+    limits = [(cap, place) for place, rule in rules if (cap := rule.options.most_picks) is not None]
+    limits += [(context.limit, -1)] if last else []
     limit, limited_by = min(limits, default=(len(pool), -1))
     sift(pool, judges, limit, context.shares if limits else (), limited_by)
 
@@ -96,4 +106,4 @@ def _choice(pool: Pool) -> Choice:
         raise InputError("select: left frames without a class, expected a step that tells it, as 'window' does")
     rows = np.concatenate([pool.alive(), np.flatnonzero(pool.drawn)])
     picks = list(zip(pool.replica[rows].tolist(), pool.index[rows].tolist(), strict=True))
-    return Choice(pool.verdicts(), picks, pool.window, pool.measure, pool.windows)
+    return Choice(pool.verdicts(), picks, pool.window, pool.measure, onsets(pool), pool.windows)

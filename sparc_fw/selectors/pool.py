@@ -53,6 +53,8 @@ class Pool:
         Counted from 0, when a frame came up for a place among the picks, best first; -1 where it never did.
     at_work : int
         Place of the step that is at work; -1 while none is.
+    screened : ndarray of bool, shape (n_frames,)
+        What a screen called failed, whatever the committee says of it.
     drawn : ndarray of bool, shape (n_frames,)
         Picked by lot, whatever the steps behind say of it. `draw` writes it.
     window : tuple of float
@@ -90,6 +92,7 @@ class Pool:
         self.step = np.full(len(self), -1)
         self.turn = np.full(len(self), -1)
         self.at_work = -1
+        self.screened = np.zeros(len(self), dtype=bool)
         self.drawn = np.zeros(len(self), dtype=bool)
         self.window = (np.nan, np.nan)
         self.windows: dict[str, tuple[float, float]] = {}

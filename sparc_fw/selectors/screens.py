@@ -27,6 +27,7 @@ def drop_broken(pool: Pool) -> None:
 def fail(pool: Pool, found: np.ndarray, reason: str) -> None:
     """Call frames failed, and take out those that are in."""
     pool.frame_class[found] = "failed"
+    pool.screened |= found
     pool.drop(np.flatnonzero(found & (pool.fate == "")), reason)
 
 

@@ -49,6 +49,26 @@ def divided(total: int, fractions: Sequence[float]) -> list[int]:
     return parts
 
 
+def allotted(count: int, wants: Sequence[float], sizes: Sequence[int]) -> list[int]:
+    """Give away so many places by what each wants, to none more than it has use for; what is left goes to the others.
+
+    Parameters
+    ----------
+    wants : sequence of float
+        In any unit, above 0.
+    sizes : sequence of int
+        Most places that each has use for.
+    """
+    given = [0] * len(sizes)
+    while (left := min(count, sum(sizes)) - sum(given)) > 0:
+        wanting = [place for place, size in enumerate(sizes) if given[place] < size]
+        total = math.fsum(wants[place] for place in wanting)
+        parts = divided(left, [wants[place] / total for place in wanting])
+        for place, part in zip(wanting, parts, strict=True):
+            given[place] += min(part, sizes[place] - given[place])
+    return given
+
+
 class Room:
     """How many of an iteration's picks are still to be given away, and to whom.
 

@@ -112,7 +112,7 @@ class Window(Step[WindowOptions]):
         if options.goal is not None:
             share = RANDOM_SHARE if options.random_share is None else options.random_share
             sound = (pool.fate == "") & ~failed & ~lost
-            draw_lots(pool, sound, math.ceil(share * context.most_picks - ROUNDING), context.shares, context.seed)
+            draw_lots(pool, sound, math.ceil(share * context.room - ROUNDING), context.shares, context.seed)
         if options.keep == "all":
             return
         alive = pool.fate == ""

@@ -25,6 +25,7 @@ def iteration(**values: Any) -> dict[str, Any]:
         "measure": "force_max",
         "fractions": {"accurate": 0.952, "candidate": 0.045, "failed": 0.003},
         "picks": 40,
+        "copies": 0,
         "verdict": "converged",
         "seconds": {
             "start": 51.2, "label": 1211.4, "label_test": 45.0, "train": 1188.0, "explore": 410.0, "validate": 6.0,

@@ -53,9 +53,11 @@ def choose(
     limit: int = ALL,
     seed: int = ANY_SEED,
     shares: Sequence[Share] = (),
+    **more: Any,
 ) -> Choice:
-    """What some steps pick."""
-    return select(explorations, [step(**options) for options in steps], Context(labelled, limit, seed, shares))
+    """What some steps pick; more of the context by name."""
+    context = Context(labelled, limit, seed, shares, **more)
+    return select(explorations, [step(**options) for options in steps], context)
 
 
 def fates(choice: Choice, replica: int | None = None) -> list[str]:

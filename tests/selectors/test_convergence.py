@@ -11,6 +11,7 @@ from sparc_fw.documents import FrameClass, FrameVerdict, Verdict
 from sparc_fw.selectors.base import Choice
 from sparc_fw.selectors.calibration_records import Calibration, Coverage
 from sparc_fw.selectors.convergence import Outcome, Progress, conclude
+from sparc_fw.selectors.crossings import Onset
 from sparc_fw.selectors.forgetting import Memory
 from sparc_fw.selectors.goals import Convergence
 from sparc_fw.selectors.observables import Change
@@ -137,6 +138,43 @@ def test_exploded_too_often_in_a_row_stops_with_a_diagnosis() -> None:
     assert (outcome.verdict, outcome.go_on) == ("exploded", False)
     assert "stopped after 2 exploded iteration(s) in a row: explore shorter or colder" in outcome.sentence
     assert judge(choice(100, 100, 800), [*row, past(0.3)]).go_on
+
+
+def test_exploded_says_when_runs_failed_first() -> None:
+    chosen = choice(100, 100, 800)
+    chosen.onsets = [Onset(0, 0.45, False), Onset(1, 0.12, True), Onset(2, 0.3, True)]
+    told = "; the first failure came after 0.12 ps (replica 1), replica 0 went longest without one (0.45 ps); "
+    assert told + "going on with 5 picks" in judge(chosen).sentence
+    stopped = judge(chosen, [past(0.9, "exploded")])
+    assert told + "stopped after 2 exploded iteration(s) in a row" in stopped.sentence
+    assert "above 1 eV/Å" in stopped.sentence
+    chosen.onsets = [Onset(1, 0.12, True)]
+    assert "; the first failure came after 0.12 ps (replica 1); going on" in judge(chosen).sentence
+
+
+def test_each_explosion_in_a_row_shortens_the_next_runs() -> None:
+    patient = {"max_exploded": 5}
+    once = judge(choice(100, 100, 800), convergence=patient)
+    assert once.time_factor == 0.5
+    assert once.sentence.endswith("going on with 5 picks, and with runs of 50 % of the planned time")
+    row: Earlier = [past(0.9, "exploded"), past(0.3), *[past(0.9, "exploded")] * 2]
+    assert judge(choice(100, 100, 800), row, convergence=patient).time_factor == 0.125
+    assert judge(choice(100, 100, 800), row, convergence=patient | {"shorten": 1.0}).time_factor == 1.0
+    assert judge(choice(800, 200), row).time_factor == 1.0
+    # Nothing that follows no time can be shorter.
+    assert judge(choice(100, 100, 800), planned_ps=0.0).time_factor == 1.0
+
+
+def test_what_ran_shortened_is_not_converged_and_does_not_count_as_calm() -> None:
+    row: Earlier = [past(0.9, "exploded")]
+    calm = judge(choice(1000), row)
+    assert (calm.verdict, calm.go_on) == ("continue", True)
+    assert "runs lasted 50 % of the planned time, for the iteration before exploded" in calm.sentence
+    # At full length it is.
+    assert judge(choice(1000), [*row, past(0.0)]).verdict == "converged"
+    assert judge(choice(1000), [*row, past(0.0)], convergence={"patience": 2}).verdict == "continue"
+    assert judge(choice(1000), [*row, past(0.0), past(0.0)], convergence={"patience": 2}).verdict == "converged"
+    assert judge(choice(1000), row, convergence={"shorten": 1.0}).verdict == "converged"
 
 
 def test_exploded_is_never_converged_however_wide_the_limit() -> None:

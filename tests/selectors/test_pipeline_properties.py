@@ -26,6 +26,7 @@ OTHERS: list[dict[str, Any]] = [
     {"kind": "time_windows", "window_fs": 40.0},
     {"kind": "spacing", "spacing_fs": SPACING},
     {"kind": "difference", "min_difference_A": DIFFERENCE},
+    {"kind": "diversity", "count": 8, "candidates": 30},
     {"kind": "budget", "cap": 7},
     {"kind": "budget", "cap": 9, "per_replica": 3, "per_system": 5},
 ]
@@ -33,6 +34,7 @@ SPREAD: Steps = [{"kind": "overlap"}, {"kind": "window"}, {"kind": "difference",
 REASONS = {
     *("pick", "nan", "overlap", "accurate", "failed", "after_failure"),
     *("distances", "fragments", "not_worst_of_window", "too_close_in_time", "too_similar", "over_cap", "over_share"),
+    *("less_diverse", "not_compared", "not_at_crossing"),
 }
 
 
@@ -104,6 +106,30 @@ def test_a_screened_frame_is_never_picked(explorations: Any, steps: Any, limit: 
             assert frame.frame_class == "failed" or not broken
     if next(each for each in steps if each["kind"] == "window")["keep"] == "candidates":
         assert all(F_LO <= by_place[place].deviation <= F_HI for place in choice.picks)
+
+
+@settings(max_examples=60, deadline=None)
+@given(runs(), step_lists(), LIMITS, SHARES)
+def test_an_explosion_labels_no_broken_frame_and_one_failed_frame_of_a_run(
+    explorations: Any, steps: Any, limit: int, shares: Any
+) -> None:
+    choice = choose(explorations, steps, limit=limit, shares=shares, most_failed=0.0)
+    fates = Counter(frame.fate for frame in choice.frames)
+    assert set(fates) <= REASONS
+    assert sorted(choice.picks) == [(each.replica, each.index) for each in choice.frames if each.fate == "pick"]
+    assert len(choice.picks) <= limit
+    exploded = any(frame.frame_class == "failed" for frame in choice.frames)
+    for each in explorations:
+        part = each.trajectories[0]
+        mine = [frame for frame in choice.frames if frame.replica == each.replica]
+        failed = [f.index for f in mine if f.frame_class == "failed"]
+        picked = [f.index for f in mine if f.fate == "pick"]
+        if not (exploded and failed and np.isfinite(part.times).all()):
+            continue
+        assert len(set(picked) & set(failed)) <= 1
+        assert all(min(failed) - 5 <= index < min(failed) for index in set(picked) - set(failed))
+        assert not overlapping(part.numbers, part.positions[picked]).any()
+        assert np.isfinite(each.deviation[picked]).all()
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,7 +22,7 @@ from sparc_fw.loading import LoadedCampaign
 from sparc_fw.potentials.deepmd import DeepMDPotential
 from sparc_fw.repair import repair
 from sparc_fw.seeds import derive_seed
-from sparc_fw.status import campaign_rows, campaign_state, campaign_status
+from sparc_fw.status import campaign_rows, campaign_state, campaign_status, picks_cell
 from sparc_fw.store import Store
 from sparc_fw.submission import cancel, pause, resume, submit
 from sparc_fw.testing import morse
@@ -297,6 +297,52 @@ def test_a_run_that_dies_early_is_not_converged(store: Store, launchpad: LaunchP
     assert status["iterations"][0]["fractions"]["accurate"] == 1.0
     assert status["verdict"] == "stalled"
     assert "50 % of the time was survived" in status["sentence"]
+
+
+@pytest.mark.parametrize("kind", ["noisy_copies", "normal_modes"])
+def test_picks_are_labelled_with_copies_within_the_budget(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work, kind: str
+) -> None:
+    augment = {"kind": kind, "copies": 3}
+    submit(store, launchpad, load(augment=augment, test=None, budget={"labels": 55, "iterations": 2}))
+    work()
+    first, second = campaign_status(store, launchpad, "trimer")["iterations"]
+    # Of 35 labels 10 are for picks; 25 copies are as many as the budget allows of 30.
+    assert (first["picks"], first["copies"]) == (10, 25)
+    dropped = {"noisy_copies": {"over_budget": 4, "overlap": 1}, "normal_modes": {"over_budget": 5}}[kind]
+    assert first["copies_dropped"] == dropped
+    assert f"; 25 copies of the picks beside them (left out: over_budget {dropped['over_budget']}" in first["sentence"]
+    assert second["labels"] + second["labels_failed"] == second["labels_paid"] == 55
+    assert sum(first["fates"].values()) == 400
+    frameset = store.frameset("trimer", 1, "train")
+    assert frameset is not None
+    frames = store.frames(frameset)
+    assert [frame.info["origin"] for frame in frames] == ["pick"] * 10 + ["augmented"] * 25
+    assert (second["picks"], second["copies"]) == (0, 0)
+    assert picks_cell(first) == "10 + 25"
+
+
+def test_an_exploded_iteration_labels_where_runs_fail_and_shortens_the_next(
+    store: Store, launchpad: LaunchPad, load: Loader, work: Work
+) -> None:
+    select = [{"kind": "overlap"}, {"kind": "window", "f_lo": 0.001, "f_hi": 0.02}, {"kind": "difference"}]
+    convergence = {"max_exploded": 3}
+    campaign = load(select=select, convergence=convergence, labeling={"suspects": None}, test=None)
+    submit(store, launchpad, campaign)
+    work()
+    rows = campaign_status(store, launchpad, "trimer")["iterations"]
+    assert [row["verdict"] for row in rows] == ["exploded"] * 3
+    explored = [store.exploration("trimer", iteration, 0) for iteration in range(3)]
+    assert [(each.planned_ps, len(each)) for each in explored if each] == [(1.0, 200), (0.5, 100), (0.25, 50)]
+    # The first frames fail already: of each of two replicas the first one is labelled that no label is like.
+    for row, selection in zip(rows, (store.selection("trimer", iteration) for iteration in range(3)), strict=True):
+        assert selection is not None
+        picked = [(frame.replica, frame.frame_class) for frame in selection.frames if frame.fate == "pick"]
+        assert picked == [(0, "failed"), (1, "failed")]
+        assert "the first failure came after 0.005 ps (replica 0)" in row["sentence"]
+    assert [row["labels"] for row in rows] == [20, 22, 24]
+    assert rows[0]["sentence"].endswith("going on with 2 picks, and with runs of 50 % of the planned time")
+    assert "stopped after 3 exploded iteration(s) in a row: explore shorter or colder" in rows[2]["sentence"]
 
 
 def test_phases_with_other_atoms_are_explored_judged_and_labelled(
