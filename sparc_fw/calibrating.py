@@ -10,10 +10,12 @@ import numpy as np
 
 from sparc_fw.campaign import Campaign
 from sparc_fw.documents import ON_THE_FLY, Label, Selection
+from sparc_fw.errors import InputError
 from sparc_fw.potentials.base import Evaluator, Potential
 from sparc_fw.potentials.committee import predictions
 from sparc_fw.selectors.calibration import calibrate, force_errors
 from sparc_fw.selectors.calibration_records import Calibration, Pairs
+from sparc_fw.selectors.measures import MeasureOptions
 from sparc_fw.selectors.window import AFTER_FAILURE
 from sparc_fw.store import Store
 from sparc_fw.trajectories import Exploration
@@ -60,6 +62,34 @@ def calibrations_for(
         made = calibrate(name, pairs, new.sigma, *goal, before, new.pairs)
         found[name] = store.save_calibration(campaign.name, iteration, made, new.pairs)
     return {name: found[name] for name in systems}
+
+
+def other_calibrations(
+    store: Store, campaign: Campaign, potential: Potential[Any], iteration: int
+) -> dict[str, Calibration]:
+    """As `calibrations_for`, for a stored campaign that is given other steps; writes nothing.
+
+    Raises
+    ------
+    InputError
+        If their thresholds are for another measure than the one that the labelled frames were judged by.
+    """
+    step, own = (next(x for x in each.select if x.classifies) for each in (campaign, store.campaign(campaign.name)))
+    if step.goal is None:
+        return {}
+    keys = MeasureOptions.model_fields.keys() - {"kind"}
+    if any(getattr(step, key, None) != getattr(own, key, None) for key in keys):
+        raise InputError(
+            "select: found thresholds that are to be fitted to another measure, or to other atoms, than the campaign "
+            "judged its frames by; expected the same, or fixed thresholds"
+        )
+    if step.goal == own.goal:
+        return store.calibrations_of(campaign.name)[iteration]
+    systems = list(dict.fromkeys(system for _, system, _ in campaign.runs()))
+    parts = [_explored(store, campaign, potential, place, systems) for place in range(-1, iteration)]
+    weights = [FADING ** (iteration - place) for place in range(iteration + 1)]
+    pairs = {name: Pairs.joined([part[name].pairs for part in parts], weights) for name in systems}
+    return {name: calibrate(name, pairs[name], parts[-1][name].sigma, *step.goal) for name in systems}
 
 
 def known_labels(store: Store, campaign_id: str, system: str, iteration: int) -> Pairs:

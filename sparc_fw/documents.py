@@ -170,10 +170,12 @@ class FrameVerdict:
     deviation : float
         What the selection judged it by: the force deviation, eV/Å, or another measure of the committee's disagreement.
     fate : str
-        ``"pick"``, or the reason why not: ``accurate``, ``failed``, ``nan``, ``overlap``, ``after_failure``,
-        ``too_close_in_time``, ``too_similar``, ``less_diverse``, ``not_compared``, ``over_cap``, ``over_share`` (its
-        system's share of the label budget was given away, and it would have been picked otherwise), ``not_at_crossing``
-        (of an exploded iteration), or what a step of a third party calls it.
+        ``"pick"``, or the reason why not: one of `sparc_fw.fates.FATES`, or what a step of a third party calls it.
+    step : int
+        Place in the list of the step that took it; -1 for a pick, and where it was none of them: frames that are broken
+        go before the first step, those that the campaign's label budget has no room for after the last.
+    turn : int
+        Counted from 0, when it came up for a place among the picks, best first; -1 where it never did.
     drawn : bool
         Picked by lot among the sound frames, so that its label tells of frames as they come.
     """
@@ -183,6 +185,8 @@ class FrameVerdict:
     deviation: float
     frame_class: FrameClass
     fate: str
+    step: int = -1
+    turn: int = -1
     drawn: bool = False
 
 

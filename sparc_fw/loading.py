@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,16 @@ from pydantic import ValidationError
 from sparc_fw.campaign import Campaign
 from sparc_fw.errors import InputError, MissingDependency, named
 from sparc_fw.explorers.base import ExplorerOptions
-from sparc_fw.geometry.files import Files, read_structure
+from sparc_fw.geometry.files import Files
 from sparc_fw.geometry.sources import DynamicsSource, NormalModeSource
+from sparc_fw.named_files import filled_steps, with_texts
 from sparc_fw.registry import Group, backend_classes
 from sparc_fw.validation_message import explain
 from sparc_fw.yaml_files import read_yaml
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from sparc_fw.backend import Backend, Options
     from sparc_fw.settings import Settings
 
@@ -76,54 +78,37 @@ def parse_campaign(values: Any, folder: Path) -> LoadedCampaign:
 
 def _with_files(campaign: Campaign, folder: Path, path: Path) -> LoadedCampaign:
     """Read all files that a campaign names, relative to `folder`."""
-    campaign = _with_texts(campaign, folder)
+    campaign = with_texts(campaign, folder)
     files = Files.read(campaign.paths(), folder, campaign.labelled_paths(), campaign.path_keys())
     return LoadedCampaign(campaign, files, path)
 
 
-def _with_texts(campaign: Campaign, folder: Path) -> Campaign:
-    """The campaign with the text files that its backends name read in, so that workers need no shared file system."""
-    sections: dict[str, Any] = {
-        section: _filled(getattr(campaign, section), section, folder) for section in ("labeler", "potential")
-    }
-    sections["select"] = [_filled(options, key, folder) for key, options in campaign.steps().items()]
-    sections["explorer"] = [_filled(options, key, folder) for key, options in campaign.explorers().items()]
-    return campaign.model_copy(update=sections)
+def with_other_steps(loaded: LoadedCampaign, path: Path, settings: Settings) -> Campaign:
+    """A campaign with the steps of another file in the place of its own.
 
+    Parameters
+    ----------
+    path : Path
+        A list of steps, or 'key: value' lines of which only ``select`` is looked at, as those of a campaign file.
 
-def _filled(options: Options, section: str, folder: Path) -> Options:
-    """The options with the texts and the hashes of the files that they name."""
-    for file_key, text_key in type(options).text_files.items():
-        name = getattr(options, file_key)
-        if name is None:
-            continue
-        where = f"{section}.{file_key}"
-        if getattr(options, text_key):
-            raise InputError(f"{where}: found it beside {section}.{text_key}, expected one of them")
-        try:
-            text = (folder / name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{where}: {folder / name} cannot be read: {error}") from error
-        options = options.model_copy(update={text_key: text, file_key: None})
-    for file_key, hash_key in type(options).hashed_files.items():
-        name = getattr(options, file_key)
-        if name is None:
-            continue
-        path = (folder / name).absolute()
-        try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise InputError(f"{section}.{file_key}: {path} cannot be read: {error.strerror}") from error
-        known = getattr(options, hash_key)
-        if known not in (None, found):
-            raise InputError(f"{section}.{hash_key}: found {known}, expected {found}, which {path} has")
-        options = options.model_copy(update={hash_key: found, file_key: str(path)})
-    for key in type(options).structure_keys:
-        name = getattr(options, key)
-        if isinstance(name, str):
-            with named(f"{section}.{key}"):
-                options = options.model_copy(update={key: read_structure(name, folder)})
-    return options
+    Raises
+    ------
+    InputError
+        Names file, line and key, what was found and what is expected.
+    """
+    values, node = read_yaml(path, "file of steps")
+    if isinstance(values, list) and node is not None:
+        key = yaml.ScalarNode("tag:yaml.org,2002:str", "select", node.start_mark)
+        values, node = {"select": values}, yaml.MappingNode("tag:yaml.org,2002:map", [(key, node)], node.start_mark)
+    if not isinstance(values, dict) or "select" not in values:
+        raise InputError(f"{path}: found no steps, expected a list of them, or the key 'select' with one")
+    campaign = validate_campaign(loaded.campaign.as_dict() | {"select": values["select"]}, str(path), node)
+    with named(str(path)):
+        campaign = campaign.model_copy(update={"select": filled_steps(campaign, path.absolute().parent)})
+        for name, step in campaign.steps().items():
+            _require(name, _backend("step", step, settings))
+        _check_steps(LoadedCampaign(campaign, loaded.files, path), settings)
+    return campaign
 
 
 def validate_campaign(values: Any, where: str, node: yaml.Node | None = None) -> Campaign:
@@ -187,9 +172,13 @@ def _check_backends(campaign: Campaign, settings: Settings) -> None:
         if isinstance(source, DynamicsSource | NormalModeSource) and source.driver is not None:
             backends[f"{key}.driver"] = ("labeler", source.driver)
     for name, (group, options) in backends.items():
-        missing = _backend(group, options, settings).missing()
-        if missing:
-            raise MissingDependency(f"{name}: {'; '.join(missing)}")
+        _require(name, _backend(group, options, settings))
+
+
+def _require(name: str, backend: Backend[Any]) -> None:
+    missing = backend.missing()
+    if missing:
+        raise MissingDependency(f"{name}: {'; '.join(missing)}")
 
 
 def _scheduled(campaign: Campaign) -> Iterator[tuple[str, ExplorerOptions]]:
@@ -200,14 +189,23 @@ def _scheduled(campaign: Campaign) -> Iterator[tuple[str, ExplorerOptions]]:
             yield f"{key}.schedule[{iteration}]", options.at(iteration)
 
 
-def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
+def _structures(loaded: LoadedCampaign) -> dict[str, Atoms]:
     from sparc_fw.geometry.build import structure_of
 
-    structures = {x.name: structure_of(loaded.campaign, loaded.files, x.name) for x in loaded.campaign.systems}
+    return {x.name: structure_of(loaded.campaign, loaded.files, x.name) for x in loaded.campaign.systems}
+
+
+def _check_steps(loaded: LoadedCampaign, settings: Settings) -> None:
+    structures = _structures(loaded)
     for key, step_options in loaded.campaign.steps().items():
         step: Any = _backend("step", step_options, settings)
         with named(key):
             step.check(structures)
+
+
+def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
+    _check_steps(loaded, settings)
+    structures = _structures(loaded)
     potential: Any = _backend("potential", loaded.campaign.potential, settings)
     # Their messages begin with the key themselves.
     potential.check()
@@ -251,9 +249,8 @@ def _target_warnings(campaign: Campaign) -> list[str]:
 def campaign_warnings(loaded: LoadedCampaign, settings: Settings) -> list[str]:
     """What of a checked campaign is allowed, but hardly meant; one sentence each, with key and numbers."""
     from sparc_fw.explorers.timestep import timestep_warning
-    from sparc_fw.geometry.build import structure_of
 
-    structures = {x.name: structure_of(loaded.campaign, loaded.files, x.name) for x in loaded.campaign.systems}
+    structures = _structures(loaded)
     told: list[str] = []
     for source in loaded.campaign.sources():
         if isinstance(source, DynamicsSource):

@@ -173,6 +173,8 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
         "deviation": np.array([f.deviation for f in frames], dtype=float),
         "frame_class": np.array([f.frame_class for f in frames], dtype="U12"),
         "fate": np.array([f.fate for f in frames], dtype=str),
+        "step": np.array([f.step for f in frames], dtype=np.int32),
+        "turn": np.array([f.turn for f in frames], dtype=np.int64),
         "drawn": np.array([f.drawn for f in frames], dtype=bool),
         "places": np.array(selection.places, dtype=np.int64).reshape(-1, 2),
         "picks": np.frombuffer(pack_frames(selection.picks), dtype=np.uint8),
@@ -193,7 +195,7 @@ def selection_to_record(selection: Selection) -> tuple[MongoDocument, bytes]:
 def selection_from_record(record: MongoDocument, data: bytes) -> Selection:
     """The inverse of `selection_to_record`."""
     arrays = unpack_arrays(data)
-    names = ("replica", "index", "deviation", "frame_class", "fate", "drawn")
+    names = ("replica", "index", "deviation", "frame_class", "fate", "step", "turn", "drawn")
     frames = [FrameVerdict(*row) for row in zip(*(arrays[name].tolist() for name in names), strict=True)]
     plain = {name: record[name] for name in PLAIN_SELECTION_FIELDS}
     plain["quantiles"] = json.loads(record["quantiles"])

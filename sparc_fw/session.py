@@ -52,6 +52,21 @@ def open_session(settings: Settings) -> Iterator[Session]:
         yield _session(launchpad_at(server.uri, settings.database), settings, embedded)
 
 
+def running_store(settings: Settings) -> Store | None:
+    """The store of what the settings name, or of the embedded MongoDB if it runs; starts and writes nothing.
+
+    Raises
+    ------
+    InputError
+        If MongoDB does not answer.
+    """
+    lpad = open_launchpad(settings)
+    if lpad is None:
+        server = EmbeddedMongo(settings.data_dir, settings.mongod_command).status()
+        lpad = None if server is None else launchpad_at(server.uri, settings.database)
+    return None if lpad is None else Store(lpad.db, settings)
+
+
 def _session(lpad: LaunchPad, settings: Settings, embedded: EmbeddedMongo | None) -> Session:
     prepare(lpad)
     store = Store(lpad.db, settings)

@@ -81,9 +81,7 @@ def build_iteration(store: Store, campaign: Campaign, iteration: int) -> list[Fi
         for replica, (item, place) in enumerate(_replicas(campaign))
     ]  # fmt: skip
     validate = make_firework(ValidateTask(), name, iteration, "validate", "", "select", parents=trains)
-    select = make_firework(
-        SelectTask(), name, iteration, "select", "", "select", parents=[*explores, validate], replicas=len(explores)
-    )
+    select = make_firework(SelectTask(), name, iteration, "select", "", "select", parents=[*explores, validate])
     return [*labels, *trains, *explores, validate, select]
 
 

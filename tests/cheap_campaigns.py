@@ -12,9 +12,11 @@ import pytest
 from ase import Atoms
 from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import rapidfire
+from typer.testing import CliRunner, Result
 
 import sparc_fw
 from sparc_fw.campaign import Campaign
+from sparc_fw.cli import app
 from sparc_fw.loading import LoadedCampaign, parse_campaign
 from sparc_fw.registry import backend_classes
 from sparc_fw.settings import load_settings
@@ -117,3 +119,22 @@ def finished(store: Store, launchpad: LaunchPad, load: Loader, work: Callable[..
     campaign_id = submit(store, launchpad, load())
     work()
     return campaign_id
+
+
+@pytest.fixture
+def command(mongo_uri: str, database: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Type a command against the test's database."""
+    monkeypatch.setenv("SPARC_FW_MONGO_URI", mongo_uri)
+    monkeypatch.setenv("SPARC_FW_DATABASE", database)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, list(arguments))
+
+    return run
+
+
+def good(result: Result) -> str:
+    """What a command that succeeded printed."""
+    assert result.exit_code == 0, result.output
+    return result.stdout

@@ -9,11 +9,13 @@ from sparc_fw.cli import (
     control,
     db,
     doctor,
+    explain,
     export,
     import_,
     init,
     labels,
     plan,
+    replay,
     run,
     schema,
     settings,
@@ -42,6 +44,8 @@ app.command("status")(status.status)
 app.command("list")(status.list_campaigns)
 app.command("report")(status.report)
 app.command("labels")(labels.labels)
+app.command("explain")(explain.explain)
+app.command("replay")(replay.replay)
 app.command("import")(import_.import_)
 app.command("import-sparc")(sparc_runs.import_sparc)
 app.command("export")(export.export)

@@ -14,9 +14,9 @@ from fireworks import FWAction
 from sparc_fw.biased_runs import biased_runs_of
 from sparc_fw.calibrating import calibrations_for
 from sparc_fw.documents import PICK, Report, Selection
-from sparc_fw.errors import StageFailed
 from sparc_fw.firetasks.base import CampaignTask
-from sparc_fw.firetasks.budget import labels_spent, shares_left
+from sparc_fw.firetasks.budget import labels_spent
+from sparc_fw.firetasks.selection_inputs import context_of, explorations_of
 from sparc_fw.geometry.normal_modes import ForcesOf
 from sparc_fw.mongo import MongoDocument
 from sparc_fw.observed import Seen, changes, observe, unreached
@@ -37,7 +37,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 class SelectTask(CampaignTask):
-    """Select frames for the next iteration from the explorations of this one; spec: ``replicas`` (how many)."""
+    """Select frames for the next iteration from the explorations of this one."""
 
     _fw_name = "{{sparc_fw.firetasks.SelectTask}}"
 
@@ -61,34 +61,14 @@ class SelectTask(CampaignTask):
         return action
 
     def _select(self) -> Selection:
-        explorations = []
-        for replica in range(int(self.spec["replicas"])):
-            exploration = self.store.exploration(self.campaign_id, self.iteration, replica)
-            if exploration is None:
-                raise StageFailed(f"iteration {self.iteration}: exploration {replica} is not in the store; rerun it")
-            explorations.append(exploration)
-        spent = labels_spent(self.store, self.campaign, self.iteration)
-        trained = [key for keys in self.store.training_keys(self.campaign_id, self.iteration) for key in keys]
-        asked = dict.fromkeys(trained + self.store.paid_keys(self.campaign_id, self.iteration))
-        labels = self.store.labels_by_key(asked)
-        known = [labels[key] for key in asked if key in labels]
+        explorations = explorations_of(self.store, self.campaign, self.iteration)
         calibration = calibrations_for(self.store, self.campaign, self.potential, self.iteration)
-        context = Context(
-            labelled=[label.frame for label in known],
-            energies=[np.nan if label.energy is None else label.energy for label in known],
-            limit=max(0, self.campaign.budget.labels - spent),
-            seed=derive_seed(self.campaign.seed, self.iteration, "select"),
-            shares=shares_left(self.store, self.campaign, self.iteration),
-            iteration=self.iteration,
-            most_failed=self.campaign.convergence.max_failed_fraction,
-            before_failure=self.campaign.convergence.frames_before_failure,
-            calibration=calibration,
-        )
+        context = context_of(self.store, self.campaign, self.iteration, calibration)
         choice = select(explorations, self.steps, context)
         reports = [r for r in self.store.report_records(self.campaign_id) if r.iteration <= self.iteration]
         seen = self._seen(choice, explorations, reports)
         observed = observe(self.campaign, seen)
-        outcome = self._conclude(choice, spent, seen, observed, reports, list(calibration.values()))
+        outcome = self._conclude(choice, seen, observed, reports, list(calibration.values()))
         selection = self._selection(choice, outcome, explorations)
         if outcome.go_on and self.campaign.augment is not None:
             self._augment(selection, self.campaign.augment, context)
@@ -135,7 +115,6 @@ class SelectTask(CampaignTask):
     def _conclude(
         self,
         choice: Choice,
-        spent: int,
         seen: Seen,
         observed: dict[str, Observed],
         reports: list[Report],
@@ -150,7 +129,7 @@ class SelectTask(CampaignTask):
             choice,
             Progress(
                 iteration=self.iteration,
-                labels_spent=spent,
+                labels_spent=labels_spent(self.store, self.campaign, self.iteration),
                 hours=(time.time() - record["created"]) / 3600,
                 planned_ps=planned,
                 survived_ps=survived,

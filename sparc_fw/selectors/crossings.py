@@ -87,7 +87,7 @@ class Crossings:
         self._others = np.array([row for row in others if not pool.drawn[row]], dtype=int)
         pool.drop(alive[np.isinf(turns[alive])], NOT_AT_CROSSING)
         chosen = np.isfinite(turns)
-        self._fates = pool.fate[self._others]
+        self._fates, self._steps = pool.fate[self._others], pool.step[self._others]
         # The end of an exploded iteration has the last word: these were out for reasons that hold in others.
         pool.fate[chosen] = ""
         pool.score[chosen] = -turns[chosen]
@@ -106,6 +106,7 @@ class Crossings:
         back = self._pool.fate[self._others] != ""
         fates = np.where(self._fates == "", NOT_AT_CROSSING, self._fates)
         self._pool.fate[self._others[back]] = fates[back]
+        self._pool.step[self._others[back]] = np.where(self._fates == "", -1, self._steps)[back]
 
 
 def _in_time(times: np.ndarray) -> bool:

@@ -42,12 +42,14 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
     context = replace(context, room=min([context.limit, *caps]))
     place = 0
     while place < len(steps):
+        pool.at_work = place
         rules = _rules_from(steps, place)
         if rules:
             _judge_together(pool, rules, context, last=place + len(rules) == len(steps))
         else:
             _apply(pool, steps[place], place, context)
         place += max(1, len(rules))
+    pool.at_work = -1
     if not steps or not isinstance(steps[-1], Rule):
         sift(pool, [], context.limit, context.shares)
     if len(pool) and (pool.frame_class == "failed").mean() > context.most_failed:
@@ -73,13 +75,14 @@ def _judge_together(
 ) -> None:
     """Let rules, each with its place, go through the frames side by side; the last ones keep the budget, too."""
     order = pool.taking_turns()
-    judges = list(first)
+    judges = [(-1, judge) for judge in first]
     for place, rule in rules:
         with named(_named(place, rule)):
-            judges.append(rule.judge(pool, context.at(place, rule.options.kind), order))
-    caps = [cap for _, rule in rules if (cap := rule.options.most_picks) is not None]
-    limits = caps + ([context.limit] if last else [])
-    sift(pool, judges, min(limits, default=len(pool)), context.shares if limits else ())
+            judges.append((place, rule.judge(pool, context.at(place, rule.options.kind), order)))
+    limits = [(cap, place) for place, rule in rules if (cap := rule.options.most_picks) is not None]
+    limits += [(context.limit, -1)] if last else []
+    limit, limited_by = min(limits, default=(len(pool), -1))
+    sift(pool, judges, limit, context.shares if limits else (), limited_by)
 
 
 def _apply(pool: Pool, step: Step[Any], place: int, context: Context) -> None:

@@ -47,6 +47,12 @@ class Pool:
         The larger, the more a frame deserves a label.
     fate : ndarray of object, shape (n_frames,)
         Why a frame is out; empty while it is in. `drop` writes it.
+    step : ndarray of int, shape (n_frames,)
+        Place in the list of the step that took a frame out; -1 where none did.
+    turn : ndarray of int, shape (n_frames,)
+        Counted from 0, when a frame came up for a place among the picks, best first; -1 where it never did.
+    at_work : int
+        Place of the step that is at work; -1 while none is.
     screened : ndarray of bool, shape (n_frames,)
         What a screen called failed, whatever the committee says of it.
     drawn : ndarray of bool, shape (n_frames,)
@@ -83,6 +89,9 @@ class Pool:
         self.frame_class = np.full(len(self), "", dtype="U9")
         self.score = np.zeros(len(self))
         self.fate = np.full(len(self), "", dtype=object)
+        self.step = np.full(len(self), -1)
+        self.turn = np.full(len(self), -1)
+        self.at_work = -1
         self.screened = np.zeros(len(self), dtype=bool)
         self.drawn = np.zeros(len(self), dtype=bool)
         self.window = (np.nan, np.nan)
@@ -117,8 +126,13 @@ class Pool:
         """Rows that were drawn, and then those of `alive`: the order in which rules meet frames."""
         return np.concatenate([np.flatnonzero(self.drawn), self.alive()])
 
-    def drop(self, rows: np.ndarray | Sequence[int], reason: str) -> None:
+    def drop(self, rows: np.ndarray | Sequence[int], reason: str, step: int | None = None) -> None:
         """Take rows out for good.
+
+        Parameters
+        ----------
+        step : int, optional
+            Place of the step that takes them; that of the one at work where unset.
 
         Raises
         ------
@@ -133,6 +147,7 @@ class Pool:
             row = int(gone[0])
             raise ValueError(f"row {row} cannot be dropped as {reason!r}: it is out already ({self.fate[row]!r})")
         self.fate[rows] = reason
+        self.step[rows] = self.at_work if step is None else step
 
     def runs(self) -> Iterator[tuple[slice, Trajectory]]:
         """Every trajectory with the rows of its frames."""
@@ -170,5 +185,6 @@ class Pool:
     def verdicts(self) -> list[FrameVerdict]:
         """Every frame with what the measure says of it, its class, and what became of it; what is in is picked."""
         fates = np.where(self.fate == "", PICK, self.fate)
-        columns = (self.replica, self.index, self.judged, self.frame_class, fates, self.drawn)
+        steps = np.where(fates == PICK, -1, self.step)
+        columns = (self.replica, self.index, self.judged, self.frame_class, fates, steps, self.turn, self.drawn)
         return [FrameVerdict(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]

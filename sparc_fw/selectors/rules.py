@@ -39,23 +39,37 @@ class Rule(Step[StepOptionsType]):
     def apply(self, pool: Pool, context: Context) -> None:
         """Go through the frames that are in, by this rule alone."""
         cap = self.options.most_picks
-        judges = [self.judge(pool, context, pool.taking_turns())]
+        judges = [(pool.at_work, self.judge(pool, context, pool.taking_turns()))]
         sift(pool, judges, len(pool) if cap is None else cap, () if cap is None else context.shares)
 
 
-def sift(pool: Pool, judges: Sequence[Judge], limit: int, shares: Sequence[Share]) -> None:
+def sift(
+    pool: Pool,
+    judges: Sequence[tuple[int, Judge]],
+    limit: int,
+    shares: Sequence[Share],
+    limited_by: int | None = None,
+) -> None:
     """Go through the frames that are in, best first, until `limit` of them have passed all judges.
 
     Systems with shares get what they are assured first; what they leave of it goes to the others, best first. A frame
     that would have had a place without shares, and has none, is ``over_share``; what comes when all places are given
     away is ``over_cap`` and not looked at. What was drawn has its place already.
+
+    Parameters
+    ----------
+    judges : sequence of (int, Judge)
+        Each with the place of its step.
+    limited_by : int, optional
+        Place of the step that sets the limit; -1 where it is the campaign's budget, the step at work where unset.
     """
     order = pool.alive().tolist()
+    pool.turn[order] = np.arange(len(order))
     system = [pool.systems[code] for code in pool.system[order].tolist()]
     room = Room(limit, shares)
     for row in np.flatnonzero(pool.drawn).tolist():
         room.take(pool.systems[pool.system[row]])
-        for judge in judges:
+        for _, judge in judges:
             judge.take(row)
     waiting: list[tuple[int, str]] = []
     untold: list[int] = []
@@ -76,17 +90,17 @@ def sift(pool: Pool, judges: Sequence[Judge], limit: int, shares: Sequence[Share
         else:
             refused.append((place, row))
     over_share = [row for place, row in refused if place < ousted or not room.full]
-    pool.drop(over_share, OVER_SHARE)
-    pool.drop([*sorted({row for _, row in refused}.difference(over_share)), *untold], OVER_CAP)
+    pool.drop(over_share, OVER_SHARE, limited_by)
+    pool.drop([*sorted({row for _, row in refused}.difference(over_share)), *untold], OVER_CAP, limited_by)
 
 
-def _offer(pool: Pool, judges: Sequence[Judge], row: int, system: str, room: Room) -> None:
+def _offer(pool: Pool, judges: Sequence[tuple[int, Judge]], row: int, system: str, room: Room) -> None:
     """Give a frame one of the places, unless a judge refuses it."""
-    for judge in judges:
+    for place, judge in judges:
         reason = judge.refuses(row)
         if reason:
-            pool.drop([row], reason)
+            pool.drop([row], reason, place)
             return
-    for judge in judges:
+    for _, judge in judges:
         judge.take(row)
     room.take(system)

@@ -274,3 +274,17 @@ def test_a_frame_leaves_once_and_for_a_reason() -> None:
 def test_without_a_class_nothing_is_concluded() -> None:
     with pytest.raises(InputError, match="left frames without a class"):
         choose([exploration([0.1])], [{"kind": "overlap"}])
+
+
+def test_every_frame_knows_the_step_that_took_it_and_when_its_turn_was() -> None:
+    explored = exploration([0.05, 0.5, 0.6, 0.7, 2.0, 0.9, np.nan, 0.3])
+    steps = [
+        {"kind": "window", "f_lo": 0.1, "f_hi": 1.0},
+        {"kind": "spacing", "spacing_fs": 15.0},
+        {"kind": "budget", "cap": 3},
+    ]
+    found = choose([explored], steps).frames
+    assert [frame.step for frame in found] == [0, -1, 1, -1, 0, -1, -1, 2]
+    assert [frame.turn for frame in found] == [-1, 3, 2, 1, -1, 0, -1, 4]
+    short = choose([explored], steps, limit=2).frames
+    assert [frame.step for frame in short] == [0, -1, -1, -1, 0, -1, -1, -1], "what is left of the budget is no step's"

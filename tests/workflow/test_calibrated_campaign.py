@@ -18,6 +18,7 @@ from sparc_fw.firetasks.base import make_backend
 from sparc_fw.loading import LoadedCampaign, campaign_warnings
 from sparc_fw.potentials.deepmd import DeepMDPotential
 from sparc_fw.potentials.deepmd_input import DeepMDOptions
+from sparc_fw.replaying import replay
 from sparc_fw.report import write_report
 from sparc_fw.selectors.calibration_records import Calibration
 from sparc_fw.settings import Settings
@@ -91,6 +92,7 @@ def test_thresholds_are_wide_at_first_and_then_follow_the_labels(
 
     _labels_are_compared_with_the_committee_that_had_not_seen_them(store, calibrated)
     _report_shows_the_calibration(store, status, tmp_path)
+    _replay_judges_by_the_same_thresholds(store, calibrated)
     _made_again_it_is_the_same(store, calibrated)
     before = list(store.calibrations.find({}))
     launchpad.rerun_fw(launchpad.fireworks.find_one({"spec.stage": "select", "spec.iteration": 1})["fw_id"])
@@ -130,6 +132,21 @@ def again(store: Store, campaign_id: str, iteration: int) -> dict[str, Calibrati
     campaign = store.campaign(campaign_id)
     store.calibrations.delete_many({"iteration": {"$gte": iteration}})
     return calibrations_for(store, campaign, make_backend("potential", campaign.potential, Settings()), iteration)
+
+
+def _replay_judges_by_the_same_thresholds(store: Store, campaign_id: str) -> None:
+    campaign, settings = store.campaign(campaign_id), Settings()
+    before = list(store.calibrations.find({}))
+    assert all(each.now == each.then for each in replay(store, settings, campaign))
+    # A goal that nobody can tell from the campaign's own is fitted anew, to the same labels.
+    other = [
+        step.model_copy(update={"confidence": 0.8 - 1e-9}) if step.classifies else step for step in campaign.select
+    ]
+    anew = replay(store, settings, campaign.model_copy(update={"select": other}))
+    for each in anew:
+        assert each.now.window == pytest.approx(each.then.window)
+        assert each.now.picks == each.then.picks
+    assert list(store.calibrations.find({})) == before, "nothing is stored"
 
 
 def _made_again_it_is_the_same(store: Store, campaign_id: str) -> None:

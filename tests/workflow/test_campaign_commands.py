@@ -13,9 +13,9 @@ import pytest
 import yaml
 from ase.io import read
 from fireworks import LaunchPad, Workflow
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from sparc_fw.cli import app
+from cheap_campaigns import good
 from sparc_fw.dataset import training_labels
 from sparc_fw.firetasks.start import StartTask
 from sparc_fw.loading import LoadedCampaign
@@ -27,24 +27,6 @@ from sparc_fw.workflow import make_firework
 
 Loader = Callable[..., LoadedCampaign]
 Work = Callable[..., None]
-
-
-@pytest.fixture
-def command(mongo_uri: str, database: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Type a command against the test's database."""
-    monkeypatch.setenv("SPARC_FW_MONGO_URI", mongo_uri)
-    monkeypatch.setenv("SPARC_FW_DATABASE", database)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, list(arguments))
-
-    return run
-
-
-def good(result: Result) -> str:
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def test_status_json_has_what_scripts_want(command: Callable[..., Result], finished: str) -> None:
@@ -295,6 +277,21 @@ def test_plan_counts_what_the_campaign_then_takes(
     submit(store, launchpad, loaded)
     work()
     assert launchpad.fireworks.count_documents({}) == values["fireworks"]
+    assert values["experience"]["campaigns"] == []
+    check_experience(command, store, str(tmp_path / "campaign.yaml"))
+
+
+def check_experience(command: Callable[..., Result], store: Store, file: str) -> None:
+    """Once a campaign has come to its end, a plan of the like knows what it took."""
+    known = json.loads(good(command("plan", file, "--workers", "2", "--json")))["experience"]
+    assert (known["campaigns"], known["iterations"], known["labels"]) == (["trimer"], 4.0, 45.0)
+    trained = [record["finished"] - record["started"] for record in store.stages.find({"stage": "train"})]
+    assert known["train_seconds"] == pytest.approx(np.median(trained))
+    # Four iterations; three members on two workers are two rounds.
+    assert known["hours"]["train"] == pytest.approx(4 * 2 * known["train_seconds"] / 3600)
+    assert known["hours"]["label"] == pytest.approx(45 / 2 * known["label_seconds"] / 3600)
+    told = good(command("plan", file))
+    assert "1 campaign with such labels came to a verdict after 4 iterations and 45 labels (medians)\n" in told
 
 
 def test_hours_follow_from_the_costs(load: Loader) -> None:
