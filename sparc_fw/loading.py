@@ -204,8 +204,11 @@ def _check_steps(loaded: LoadedCampaign, settings: Settings) -> None:
 
 
 def _check_structures(loaded: LoadedCampaign, settings: Settings) -> None:
+    from sparc_fw.goal_checks import check_goals
+
     _check_steps(loaded, settings)
     structures = _structures(loaded)
+    check_goals(loaded.campaign, structures, loaded.files)
     potential: Any = _backend("potential", loaded.campaign.potential, settings)
     # Their messages begin with the key themselves.
     potential.check()

@@ -92,8 +92,9 @@ def _observed(campaign: Campaign, observable: Observable, place: int, seen: Seen
 
 
 def _asked(observable: FromExplorer, found: WindowsFound | PullsFound) -> bool:
-    explorer, system = found.place.explorer, found.place.system
-    return observable.explorer in (None, explorer) and observable.system in (None, system)
+    # A phase that pulls is called by its explorer and its own name.
+    explorer = found.place.explorer.partition(", phase ")[0]
+    return observable.explorer in (None, explorer) and observable.system in (None, found.place.system)
 
 
 def _of_curve(observable: FreeEnergyProfile | ProfileBarrier, name: str, curve: Curve) -> Observed:

@@ -149,6 +149,34 @@ BAD = {
         set_at("explorer", "schedule")({2: {"confine": {"around": [8], "radius_A": 3.0}}}),
         ["explorer.schedule[2]: system 'nh3bh3'", "around: found atom 8, but the structure has 8 atoms"],
     ),
+    "barrier without windows": (
+        set_at("convergence")({"observables": [{"kind": "rdf", "elements": ["B", "N"]}, {"kind": "barrier"}]}),
+        ["convergence.observables[1]: found no umbrella windows in explorer, expected what shows it"],
+    ),
+    "work of no pull": (
+        set_at("convergence")({"observables": [{"kind": "work", "explorer": "ase_md"}]}),
+        ["convergence.observables[0]: found no steered bias in explorer 'ase_md'"],
+    ),
+    "work of no explorer": (
+        set_at("convergence")({"observables": [{"kind": "work", "explorer": "pulls"}]}),
+        ["convergence.observables[0].explorer: found 'pulls', expected one of ase_md"],
+    ),
+    "distances of an element that is not there": (
+        set_at("convergence")({"observables": [{"kind": "rdf", "elements": ["B", "O"]}]}),
+        ["convergence.observables[0]: elements: found 'O', but the structure has only B, H, N"],
+    ),
+    "reach of an atom that is not there": (
+        set_at("convergence")({"reach": [{"cv": {"kind": "distance", "atoms": [0, 8]}, "first": 1.0, "last": 2.0}]}),
+        ["convergence.reach[0]: cv: found atom 8, but the structure has 8 atoms"],
+    ),
+    "reach of nothing": (
+        set_at("convergence")({"reach": [{"cv": {"kind": "distance", "atoms": [0, 1]}, "first": 2.0, "last": 2.0}]}),
+        ["convergence.reach[0]: first, last: found 2 and 2, expected first < last"],
+    ),
+    "end states that are not there": (
+        set_at("convergence")({"observables": [{"kind": "energy_difference", "of": ["nh3bh3.xyz", "gone.xyz"]}]}),
+        ["convergence.observables[0].of: gone.xyz"],
+    ),
     "no explorer": (set_at("explorer")([]), ["explorer: found [], expected"]),
     "no kind": (set_at("explorer")({"replicas": 2}), ["explorer", "'kind'"]),
     "wrong type": (
