@@ -55,7 +55,7 @@ def nearest_images(vectors: np.ndarray, cells: np.ndarray, pbc: Pbc) -> np.ndarr
     for number, cell in enumerate(distinct):
         chosen = member.ravel() == number
         found = find_mic(vectors[chosen].reshape(-1, 3), cell.reshape(3, 3), pbc)[0]
-        shortest[chosen] = found.reshape(-1, *vectors.shape[1:])
+        shortest[chosen] = found.reshape(int(chosen.sum()), *vectors.shape[1:])
     return shortest
 
 

@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from sparc_fw.geometry import descriptor
-from sparc_fw.geometry.descriptor import frame_distances, pair_kinds, sorted_distances
+from sparc_fw.geometry.descriptor import frame_distances, pair_distances, pair_kinds, sorted_distances
 from sparc_fw.geometry.overlap import describe_overlap, overlapping
 
 
@@ -75,3 +75,8 @@ def test_overlap_names_the_worst_pair() -> None:
         "atoms 0 (O) and 2 (H) are 0.100 Å apart, expected at least 0.485 Å (0.5 of their covalent radii)"
     )
     assert describe_overlap(molecule("H2O")) is None
+
+
+def test_one_atom_in_a_box_has_no_distances() -> None:
+    found = pair_distances(np.zeros((2, 1, 3)), np.array([np.eye(3), 2 * np.eye(3)]), (True, True, True))
+    assert found.shape == (2, 0)
