@@ -87,10 +87,10 @@ def _judge_together(
 
 def _apply(pool: Pool, step: Step[Any], place: int, context: Context) -> None:
     """Let a step work, and see that it kept to the rules."""
-    before = pool.fate.copy()
+    before, lots = pool.fate.copy(), pool.drawn.copy()
     with named(_named(place, step)):
         step.apply(pool, context.at(place, step.options.kind))
-        out = before != ""
+        out = (before != "") & ~(lots & pool.screened)
         if (pool.fate[out] != before[out]).any():
             raise InputError("changed the fate of frames that were out, expected that a reason stands for good")
         if not np.isfinite(pool.score[pool.fate == ""]).all():

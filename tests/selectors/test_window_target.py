@@ -126,6 +126,20 @@ def test_no_later_step_takes_a_lot_away_and_others_keep_their_distance() -> None
     assert min(abs(one - other) for one in others for other in lots) >= 4
 
 
+def test_a_screen_behind_takes_a_lot_back_and_its_place_goes_to_another() -> None:
+    # Every other frame has two atoms on top of each other.
+    run = exploration([0.5] * 40, [0.3 if n % 2 else 1.5 + 0.5 * n for n in range(40)])
+    target = TARGET | {"random_share": 0.5, "lost_after_fs": 1e9}
+    plain = drawn(choose([run], [target, {"kind": "budget", "cap": 20}]))
+    sound = [(replica, index) for replica, index in plain if index % 2 == 0]
+    assert (len(plain), 0 < len(sound) < 10) == (10, True)
+    choice = choose([run], [target, {"kind": "overlap"}, {"kind": "budget", "cap": 20}])
+    assert drawn(choice) == sound
+    assert sorted(choice.picks) == [(0, index) for index in range(0, 40, 2)]
+    assert [frame.fate for frame in choice.frames if frame.index % 2] == ["overlap"] * 20
+    assert {frame.step for frame in choice.frames if frame.index % 2} == {1}
+
+
 def test_lots_count_in_the_caps_of_systems_and_in_their_shares() -> None:
     runs = [exploration([0.5] * 100, replica=n, system=name) for n, name in enumerate(("a", "b"))]
     steps = [TARGET | {"random_share": 0.2}, {"kind": "budget", "cap": 20, "per_system": 8}]
@@ -154,6 +168,8 @@ def test_what_is_out_cannot_be_drawn() -> None:
         pool.draw([1])
     with pytest.raises(ValueError, match="row 1 cannot be dropped as 'wet': it is out already"):
         pool.drop([1], "wet")
+    with pytest.raises(ValueError, match="row 0 cannot be taken back: it was not drawn"):
+        pool.take_back(np.array([1, 0]))
 
 
 @pytest.mark.parametrize(
