@@ -67,6 +67,24 @@ def test_only_the_best_are_compared() -> None:
     assert fates(choice) == ["not_compared", "pick", "pick", "less_diverse", "not_compared"]
 
 
+LOTS: dict[str, Any] = {"target_force_error_eV_per_A": 0.1, "random_share": 0.5}
+
+
+def test_lots_count_among_those_that_go_on() -> None:
+    runs = [exploration([0.5] * 12)]
+    lists = [[ALL_IN | LOTS, diversity(count=4)], [ALL_IN | LOTS, diversity(count=4), {"kind": "difference"}]]
+    for steps in lists:
+        choice = choose(runs, steps)
+        assert Counter(frame.drawn for frame in choice.frames if frame.fate == "pick") == {True: 2, False: 2}
+
+
+def test_the_count_holds_where_most_frames_failed() -> None:
+    runs = [exploration([*[0.5] * 6, *[9.0] * 3], replica=replica) for replica in range(3)]
+    choice = choose(runs, [{"kind": "window"}, diversity(count=4)], most_failed=0.2)
+    assert len(choice.picks) == 4
+    assert {frame.step for frame in choice.frames if frame.fate == "over_cap"} == {1}
+
+
 def two_compositions(counts: tuple[int, int]) -> list[Exploration]:
     runs = [exploration([0.5] * count, replica=n, system="ab"[n]) for n, count in enumerate(counts)]
     runs[1].trajectories[0].numbers = np.array([8, 8])
