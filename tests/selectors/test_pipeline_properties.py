@@ -196,7 +196,7 @@ def test_lots_keep_to_the_screens_and_the_budget(
 ) -> None:
     choice = choose(explorations, steps, limit=limit, shares=shares, most_failed=most_failed)
     by_replica = {each.replica: each.trajectories[0] for each in explorations}
-    assert set(frame.fate for frame in choice.frames) <= REASONS
+    assert {frame.fate for frame in choice.frames} <= REASONS
     assert sorted(choice.picks) == [(each.replica, each.index) for each in choice.frames if each.fate == "pick"]
     assert len(choice.picks) <= min([limit, *(s["cap"] for s in steps if s["kind"] == "budget")])
     for share in shares:
