@@ -187,10 +187,10 @@ def _best(scores: np.ndarray, count: int) -> np.ndarray:
     if len(scores) <= count:
         return np.ones(len(scores), dtype=bool)
     last = np.sort(scores)[::-1][count - 1]
-    chosen = scores > last
+    chosen: np.ndarray = scores > last
     ties = np.flatnonzero(scores == last)
     chosen[ties[spread_turns(len(ties)) < count - chosen.sum()]] = True
-    return np.asarray(chosen)
+    return chosen
 
 
 def _batches(frames: Sequence[Atoms]) -> Iterator[Batch]:

@@ -36,7 +36,7 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
     InputError
         Names the step that cannot work with what was explored, or that broke the rules for steps.
     """
-    pool = Pool(explorations)
+    pool = Pool(explorations, context.labelled)
     drop_broken(pool)
     limits = [*_caps(enumerate(steps)), (context.limit, -1)]
     context = replace(context, room=min(limits)[0])

@@ -20,6 +20,8 @@ class Pool:
     ----------
     explorations : sequence of Exploration
         In any order; every replica once.
+    labelled : sequence of Atoms, optional
+        Frames that need no label any more.
 
     Attributes
     ----------
@@ -68,7 +70,8 @@ class Pool:
         Its values.
     """
 
-    def __init__(self, explorations: Sequence[Exploration]) -> None:
+    def __init__(self, explorations: Sequence[Exploration], labelled: Sequence[Atoms] = ()) -> None:
+        self.labelled = labelled
         ordered = sorted(explorations, key=lambda exploration: exploration.replica)
         self.trajectories: list[Trajectory] = [part for each in ordered for part in each.trajectories]
         self.uncertainty: list[Uncertainty | None] = []
