@@ -148,6 +148,11 @@ def test_lots_count_in_the_caps_of_systems_and_in_their_shares() -> None:
     choice = choose(runs, steps)
     assert Counter(replica for replica, _ in drawn(choice)) == {0: 2, 1: 2}
     assert Counter(replica for replica, _ in choice.picks) == {0: 8, 1: 8}
+    # A cap of systems or replicas is no bound for lots, but leaves no room beside them.
+    for cap in ("per_system", "per_replica"):
+        capped = choose(runs, [TARGET | {"random_share": 0.5}, {"kind": "budget", "cap": 20, cap: 3}])
+        assert Counter(replica for replica, _ in capped.picks) == {0: 5, 1: 5}
+        assert sorted(capped.picks) == sorted(drawn(capped))
     shares = [Share(frozenset(["a"]), 0.5, 1), Share(frozenset(["b"]), 0.5, 50)]
     shared = choose(runs, steps, shares=shares)
     assert Counter(replica for replica, _ in shared.picks) == {0: 1, 1: 8}
