@@ -179,7 +179,8 @@ class Diversity(Step[DiversityOptions]):
 def _share_of_rows(pool: Pool, shares: Sequence[Share]) -> np.ndarray:
     """Place of every row's share."""
     share_of = {name: number for number, share in enumerate(shares) for name in share.systems}
-    return np.array([share_of.get(name, 0) for name in pool.systems], dtype=int)[pool.system]
+    places: np.ndarray = np.array([share_of.get(name, 0) for name in pool.systems], dtype=int)[pool.system]
+    return places
 
 
 def _best(scores: np.ndarray, count: int) -> np.ndarray:
