@@ -207,6 +207,8 @@ class Selection:
     sentence: str
     go_on: bool
     """Whether the next iteration is to be appended."""
+    calm: bool = False
+    """Whether nothing but patience, or observables that still move, was missing to call it converged."""
     copies: list[Atoms] = field(default_factory=list)
     """Copies of the picks that are labelled beside them."""
     copies_dropped: dict[str, int] = field(default_factory=dict)

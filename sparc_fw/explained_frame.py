@@ -106,7 +106,7 @@ def find_frame(frames: Sequence[FrameVerdict], wanted: str) -> int:
         If there is no such frame.
     """
     replica, separator, index = wanted.rpartition(":")
-    if not (index.isdigit() and replica.isdigit() == bool(separator)):
+    if not (index.isdecimal() and replica.isdecimal() == bool(separator)):
         raise InputError(f"frame: found {wanted!r}, expected a number such as 812, or REPLICA:INDEX such as 1:57")
     if not separator:
         if int(index) >= len(frames):

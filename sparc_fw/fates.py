@@ -13,6 +13,7 @@ FATES: dict[str, str] = {
     "accurate": "The members agree about it: what it is judged by lies below the lower threshold.",
     "failed": "What it is judged by lies above the upper threshold: such a frame is not worth a label.",
     "nan": "A position is no finite number, or a member gives no finite force or energy.",
+    "in_test_set": "It is a frame of the test set, on which nothing is ever trained.",
     "overlap": "Two of its atoms are on top of each other.",
     "fragments": "It fell into too many pieces, or an atom left it.",
     "distances": "It breaks a bound on a distance that the campaign sets.",

@@ -12,6 +12,7 @@ from pymongo.collection import Collection
 from sparc_fw.documents import IMPORT, ON_THE_FLY, json_hash
 from sparc_fw.encoding import pack_frames, unpack_frames
 from sparc_fw.mongo import Files, MongoDocument, insert_once, patient, place
+from sparc_fw.same_frames import frame_hash
 
 TRAINED = ("train", ON_THE_FLY, IMPORT)
 """Roles of the frame sets that are trained on."""
@@ -74,6 +75,12 @@ class FrameRecords:
         if role == "train":
             record["imports"] = self._waiting(campaign_id)
         return insert_once(self.framesets, record)
+
+    @patient
+    def test_hashes(self, campaign_id: str) -> frozenset[str]:
+        """`frame_hash` of every frame of the test set, on which nothing is ever trained."""
+        known = self.frameset(campaign_id, 0, "test")
+        return frozenset() if known is None else frozenset(frame_hash(frame) for frame in self.frames(known))
 
     @patient
     def add_on_the_fly(

@@ -37,8 +37,7 @@ def check_goals(campaign: Campaign, structures: Mapping[str, Atoms], files: File
             elif isinstance(observable, PairDistances):
                 _check_elements(campaign, observable, _structure(campaign, observable.system, structures))
             else:
-                _structure(campaign, observable.system, structures)
-                _check_ends(observable, files)
+                _check_ends(observable, files, _structure(campaign, observable.system, structures))
 
 
 def _structure(campaign: Campaign, system: str | None, structures: Mapping[str, Atoms]) -> Atoms:
@@ -64,13 +63,16 @@ def _check_elements(campaign: Campaign, observable: PairDistances, structure: At
             raise InputError(f"elements: found {element!r}, but the structure has only {found}")
 
 
-def _check_ends(observable: EnergyDifference, files: Files) -> None:
+def _check_ends(observable: EnergyDifference, files: Files, structure: Atoms) -> None:
     first, second = (files.frames(path, "-1")[0] for path in observable.of)
     if not np.array_equal(np.sort(first.numbers), np.sort(second.numbers)):
         raise InputError(
             f"of: found {first.get_chemical_formula()} in {observable.of[0]} and {second.get_chemical_formula()} in "
             f"{observable.of[1]}, expected two structures of the same atoms"
         )
+    unknown = sorted(set(first.symbols) - set(structure.symbols))
+    if unknown:
+        raise InputError(f"of: found {unknown[0]} in {observable.of[0]}, which the system's structure does not have")
 
 
 def _check_source(campaign: Campaign, observable: FromExplorer) -> None:

@@ -135,8 +135,7 @@ def _add_to_training(
 ) -> None:
     """Add what is not trained on yet; `brought` are the labeler's keys of frames that files brought before."""
     trained = {*brought} | {key for record in store.training_framesets(campaign_id, LAST) for key in record["keys"]}
-    test = store.frameset(campaign_id, 0, "test")
-    kept_apart = {frame_hash(frame) for frame in store.frames(test)} if test is not None else set()
+    kept_apart = store.test_hashes(campaign_id)
     chosen: list[tuple[Reading, Label]] = []
     for reading, label in judged.taken:
         if frame_hash(label.frame) in kept_apart:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +57,11 @@ def changes(campaign: Campaign, before: Mapping[str, Observed], now: Mapping[str
     told = []
     for place, observable in enumerate(campaign.convergence.observables):
         tolerance = observable.tolerance if isinstance(observable, PairDistances) else observable.tolerance_eV
-        mine = {key: each for key, each in now.items() if key.startswith(f"observables[{place}]: ")}
+        mine, old = (
+            {key: each for key, each in seen.items() if key.startswith(f"observables[{place}]: ")}
+            for seen in (now, before)
+        )
+        told += [Change(f"{old[key].name} is no longer seen", False) for key in old if key not in mine]
         if not mine:
             told.append(Change(f"convergence.observables[{place}] ({observable.kind}): nothing was seen of it", False))
         told += [change(before.get(key), each, tolerance) for key, each in mine.items()]
@@ -88,7 +92,7 @@ def _observed(campaign: Campaign, observable: Observable, place: int, seen: Seen
             if isinstance(each, WindowsFound) and each.result is not None
             for variable, curve in zip(each.place.variables, each.result.curves, strict=False)
         ]
-    return [_of_pulls(each) for each in mine if isinstance(each, PullsFound) and each.barriers]
+    return [found for each in mine if isinstance(each, PullsFound) for found in _of_pulls(each)]
 
 
 def _asked(observable: FromExplorer, found: WindowsFound | PullsFound) -> bool:
@@ -106,12 +110,14 @@ def _of_curve(observable: FreeEnergyProfile | ProfileBarrier, name: str, curve: 
     return Observed(f"barrier ({name})", "eV", [0.0], [height], [error])
 
 
-def _of_pulls(found: PullsFound) -> Observed:
-    ordered = sorted(found.barriers, key=lambda barrier: (barrier.per_ps, barrier.kelvin))
-    errors = [0.0 if each.spread is None else each.spread / np.sqrt(each.runs) for each in ordered]
-    name = f"highest work ({found.place.explorer} of {found.place.system}, {found.place.variables[0]})"
-    heights = [each.height for each in ordered]
-    return Observed(name, "eV", [each.per_ps for each in ordered], heights, [float(error) for error in errors])
+def _of_pulls(found: PullsFound) -> Iterator[Observed]:
+    """The highest work by velocity, at each temperature."""
+    for kelvin in sorted({barrier.kelvin for barrier in found.barriers}):
+        ordered = sorted((each for each in found.barriers if each.kelvin == kelvin), key=lambda each: each.per_ps)
+        errors = [0.0 if each.spread is None else float(each.spread / np.sqrt(each.runs)) for each in ordered]
+        where = f"{found.place.explorer} of {found.place.system}, {found.place.variables[0]}, {kelvin:g} K"
+        heights = [each.height for each in ordered]
+        yield Observed(f"highest work ({where})", "eV", [each.per_ps for each in ordered], heights, errors)
 
 
 def _differences(observable: EnergyDifference, place: int, report: Report | None) -> list[Observed]:

@@ -157,6 +157,7 @@ PLAIN_SELECTION_FIELDS = (
     "verdict",
     "sentence",
     "go_on",
+    "calm",
     "copies_dropped",
     "time_factor",
     "measure",

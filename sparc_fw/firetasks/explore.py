@@ -81,8 +81,7 @@ class ExploreTask(CampaignTask):
 
     def _add_labelled(self, replica: int, teacher: StoredTeacher, ended: str) -> None:
         """Write down what was labelled; nothing of the test set is ever trained on."""
-        test = self.store.frameset(self.campaign_id, 0, "test")
-        kept_apart = {frame_hash(frame) for frame in self.store.frames(test)} if test is not None else set()
+        kept_apart = self.store.test_hashes(self.campaign_id)
         found = {label.key: label.frame for label in teacher.labels}
         trained = {key: frame for key, frame in found.items() if frame_hash(frame) not in kept_apart}
         others = {key: str(frame.info["system"]) for key, frame in found.items() if key not in trained}

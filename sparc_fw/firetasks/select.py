@@ -134,6 +134,7 @@ class SelectTask(CampaignTask):
                 planned_ps=planned,
                 survived_ps=survived,
                 earlier=[(r["fractions"], r["verdict"]) for r in earlier],
+                calm=[r["calm"] for r in earlier],
                 memories=memories(reports),
                 unreached=unreached(self.campaign, seen),
                 changes=changes(self.campaign, before, observed),
@@ -166,6 +167,7 @@ class SelectTask(CampaignTask):
             verdict=outcome.verdict,
             sentence=outcome.sentence,
             go_on=outcome.go_on,
+            calm=outcome.calm,
             time_factor=outcome.time_factor,
         )
 

@@ -52,6 +52,7 @@ def context_of(store: Store, campaign: Campaign, iteration: int, calibration: Ma
         seed=derive_seed(campaign.seed, iteration, "select"),
         shares=shares_left(store, campaign, iteration),
         iteration=iteration,
+        kept_apart=store.test_hashes(campaign.name),
         most_failed=campaign.convergence.max_failed_fraction,
         before_failure=campaign.convergence.frames_before_failure,
         calibration=calibration,

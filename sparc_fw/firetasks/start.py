@@ -125,7 +125,7 @@ class StartTask(CampaignTask):
 
     def _take_over(self, role: str, relabels: str) -> int:
         """Write down the frames of the campaign that is labelled anew; returns their number."""
-        kept_apart = self._test_hashes() if role == "train" else set()
+        kept_apart = self.store.test_hashes(self.campaign_id) if role == "train" else frozenset()
         found = frames_of(self.store, relabels, role)
         frames = [frame for frame in found if frame_hash(frame) not in kept_apart]
         if frames:
@@ -133,10 +133,6 @@ class StartTask(CampaignTask):
             keys = [self.labeler.key(frame) for frame in frames]
             self.store.add_frames(self.campaign_id, 0, role, frames, keys, dropped=dropped)
         return len(frames)
-
-    def _test_hashes(self) -> set[str]:
-        known = self.store.frameset(self.campaign_id, 0, "test")
-        return {frame_hash(frame) for frame in self.store.frames(known)} if known is not None else set()
 
     def _add_frames(self, role: str, sources: list[Source]) -> int:
         """Write down the frames of some sources, with the labels that they bring along; returns their number."""
@@ -163,7 +159,7 @@ class StartTask(CampaignTask):
             )
         self.computed += labels.computed
         # Nothing of the test set is ever trained on.
-        kept_apart = self._test_hashes() if role == "train" else set()
+        kept_apart = self.store.test_hashes(self.campaign_id) if role == "train" else frozenset()
         entries = [entry for entry in built.entries if frame_hash(_frame(entry)) not in kept_apart]
         if len(entries) < len(built.entries):
             built.dropped["in_test_set"] = len(built.entries) - len(entries)

@@ -57,6 +57,8 @@ class Context:
         What the systems may have of the picks; empty where they compete for all of them.
     iteration : int
         Counted from 0.
+    kept_apart : frozenset of str
+        `frame_hash` of the frames of the test set, which are never picked.
     room : int
         Most picks that the steps of the list and the budget allow; the pipeline knows.
     most_failed : float
@@ -72,6 +74,7 @@ class Context:
     seed: int
     shares: Sequence[Share] = ()
     iteration: int = 0
+    kept_apart: frozenset[str] = frozenset()
     energies: Sequence[float] = ()
     room: int = 0
     most_failed: float = 1.0
@@ -99,6 +102,8 @@ class Choice:
         When each replica that runs in time failed first.
     windows : dict of str to tuple of float
         The thresholds of each system, where they have their own; then `window` spans them all.
+    different : int or None
+        How many of the frames differ from each other; None where all do.
     """
 
     frames: list[FrameVerdict]
@@ -107,6 +112,7 @@ class Choice:
     measure: str = FORCE_MAX
     onsets: list[Onset] = field(default_factory=list)
     windows: dict[str, tuple[float, float]] = field(default_factory=dict)
+    different: int | None = None
 
     @property
     def thresholds(self) -> tuple[str, str]:

@@ -146,13 +146,14 @@ def thresholds(
     if explored is None or typical is None:
         refuted = good.sigma[good.error > target]
         return min(wide[0], float(refuted.min(initial=np.inf))), wide[1], False
-    f_lo = explored.sigma_at(target)
+    # Beyond the largest deviation that has a label nothing is known.
+    f_lo = min(explored.sigma_at(target), float(good.sigma.max(initial=0.0)))
     f_hi = typical.sigma_at(_median(good.force, good.weight))
     failing = _failing_from(pairs, confidence)
     if failing is not None and failing > f_lo:
         f_hi = min(f_hi, failing)
     # A target of the size of the forces themselves leaves no window: then nothing but the given one stands.
-    return f_lo, f_hi if f_hi > f_lo else max(f_lo, wide[1]), True
+    return f_lo, f_hi if f_hi > f_lo else max(2 * f_lo, wide[1]), True
 
 
 def _failing_from(pairs: Pairs, confidence: float) -> float | None:

@@ -34,6 +34,8 @@ class Progress:
         Exploration time of this iteration, over all replicas that run in time.
     earlier : sequence of (fractions, verdict)
         What the iterations before this one concluded, in order.
+    calm : sequence of bool
+        Which of the iterations before this one were calm, in order.
     memories : sequence of Memory
         What the committees so far know of labels that never change.
     unreached : sequence of str
@@ -50,6 +52,7 @@ class Progress:
     planned_ps: float
     survived_ps: float
     earlier: Sequence[tuple[dict[str, float], Verdict]]
+    calm: Sequence[bool] = ()
     memories: Sequence[Memory] = ()
     unreached: Sequence[str] = ()
     changes: Sequence[Change] = ()
@@ -75,6 +78,8 @@ class Outcome:
         Whether the next iteration is to be appended.
     time_factor : float
         Fraction of their planned time that its runs last.
+    calm : bool
+        Whether nothing but patience, or observables that still move, was missing; runs at their full length.
     """
 
     fractions: dict[str, float]
@@ -83,6 +88,7 @@ class Outcome:
     sentence: str
     go_on: bool
     time_factor: float = 1.0
+    calm: bool = False
 
 
 def conclude(choice: Choice, progress: Progress, convergence: Convergence, budget: Budget) -> Outcome:
@@ -106,7 +112,9 @@ def conclude(choice: Choice, progress: Progress, convergence: Convergence, budge
     lost = forgotten(progress.memories, convergence.max_forgetting)
     told = [f"{verdict}: {sentence}", told_of(progress.calibrations), lost]
     factor = _time_factor(progress, convergence, now=verdict == "exploded")
-    return Outcome(fractions, counts, verdict, "; ".join(filter(None, told)), go_on, factor)
+    calm = verdict in ("continue", "converged") and not _flaws(choice, fractions, progress, convergence)
+    calm = calm and not _shortened(progress, convergence)
+    return Outcome(fractions, counts, verdict, "; ".join(filter(None, told)), go_on, factor, calm)
 
 
 def _judge(
@@ -121,7 +129,7 @@ def _judge(
     numbers = "; ".join([_numbers(choice, fractions, progress, convergence), *_told(progress, True)])
     flaws = _flaws(choice, fractions, progress, convergence)
     moving = [*_told(progress, False), *_shortened(progress, convergence)]
-    row = 0 if flaws else 1 + _calm_before(progress, convergence)
+    row = 0 if flaws else 1 + _calm_before(progress)
     if row >= convergence.patience and not moving:
         return "converged", numbers, False
     calm = "" if flaws or row >= convergence.patience else _calm(row, convergence)
@@ -207,8 +215,10 @@ def _flaws(choice: Choice, fractions: dict[str, float], progress: Progress, conv
     flaws = []
     if _unsure(fractions) > convergence.max_unsure_fraction:
         flaws.append(f"{_percent(_unsure(fractions))} of the frames are unsure")
-    if len(choice.frames) < convergence.min_frames:
-        flaws.append(f"only {len(choice.frames):,} frames were explored, {convergence.min_frames:,} asked for")
+    count = len(choice.frames) if choice.different is None else choice.different
+    if count < convergence.min_frames:
+        kind = "frames" if count == len(choice.frames) else "different frames"
+        flaws.append(f"only {count:,} {kind} were explored, {convergence.min_frames:,} asked for")
     if progress.survived < convergence.min_survived_fraction:
         flaws.append(
             f"only {_percent(progress.survived)} of the time was survived, "
@@ -226,19 +236,9 @@ def _calm(row: int, convergence: Convergence) -> str:
     return f"calm for {row} iteration(s) in a row, {convergence.patience} asked for"
 
 
-def _calm_before(progress: Progress, convergence: Convergence) -> int:
-    """How many iterations right before this one were calm, at full length."""
-    row = 0
-    verdicts = [verdict for _, verdict in progress.earlier]
-    for place in reversed(range(len(verdicts))):
-        fractions = progress.earlier[place][0]
-        sure = _unsure(fractions) <= convergence.max_unsure_fraction
-        shortened = place > 0 and verdicts[place - 1] == "exploded" and convergence.shorten < 1
-        survived = fractions["survived"] >= convergence.min_survived_fraction and not shortened
-        if verdicts[place] != "continue" or not sure or not survived:
-            break
-        row += 1
-    return row
+def _calm_before(progress: Progress) -> int:
+    """How many iterations right before this one were calm."""
+    return next((row for row, calm in enumerate(reversed(progress.calm)) if not calm), len(progress.calm))
 
 
 def _spent(progress: Progress, budget: Budget) -> str:

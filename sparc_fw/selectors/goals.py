@@ -81,6 +81,12 @@ class PairDistances(Section):
     tolerance: Positive = 0.1
     """Largest root-mean-square change of g(r), or for molecules of the density of distances per Å."""
 
+    @model_validator(mode="after")
+    def _has_bins(self) -> PairDistances:
+        if self.width_A >= self.r_max_A:
+            raise ValueError(f"width_A: found {self.width_A:g} Å, expected less than r_max_A, {self.r_max_A:g} Å")
+        return self
+
 
 class EnergyDifference(Section):
     """Energy of the second of two structures above the first one, by the committee; its spread is the error."""

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from ase.data import atomic_numbers
 
+from sparc_fw.explorers.bias import atoms_of
 from sparc_fw.explorers.variables import UNITS, name_of, values_of
 from sparc_fw.geometry.descriptor import distance_blocks
 from sparc_fw.selectors.goals import PairDistances, Reach
 from sparc_fw.trajectories import Exploration, Trajectory
 
+COMMON = 0.8
+"""Least part of the whole range that two iterations must share to be compared."""
 BLOCKS = 8
 """Parts of the explored frames whose scatter is the error of a distribution."""
 
@@ -55,8 +58,11 @@ def change(before: Observed | None, now: Observed, tolerance: float) -> Change:
         return Change(f"{now.name} was seen for the first time", False)
     at = np.array(now.at)
     common = (at >= before.at[0]) & (at <= before.at[-1])
-    if not common.any():
-        return Change(f"{now.name} was seen elsewhere than in the iteration before", False)
+    shared = min(at[-1], before.at[-1]) - max(at[0], before.at[0])
+    whole = max(at[-1], before.at[-1]) - min(at[0], before.at[0])
+    # The level of a curve takes one point away; two more say whether the rest moved.
+    if common.sum() < (3 if now.level else 1) or shared < COMMON * whole:
+        return Change(f"{now.name} was seen on another range than in the iteration before", False)
     old, old_error = (np.interp(at[common], before.at, column) for column in (before.values, before.errors))
     moved = np.array(now.values)[common] - old
     if now.level:
@@ -126,7 +132,13 @@ def reached(goal: Reach, runs: Sequence[tuple[Trajectory, np.ndarray]]) -> str:
     runs : sequence of (Trajectory, ndarray of bool)
         Those of the goal's system, with the frames of each that did not fail.
     """
-    seen = [values_of(goal.cv, run.positions[sound], run.cells[sound], run.pbc) for run, sound in runs if sound.any()]
+    # What phases build may have other atoms.
+    last = max(atoms_of(goal.cv))
+    seen = [
+        values_of(goal.cv, run.positions[sound], run.cells[sound], run.pbc)
+        for run, sound in runs
+        if sound.any() and last < len(run.numbers)
+    ]
     counts = np.histogram(np.concatenate(seen or [np.zeros(0)]), goal.parts, (goal.first, goal.last))[0]
     covered = int((counts > 0).sum())
     if covered == goal.parts:

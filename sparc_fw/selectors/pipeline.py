@@ -13,16 +13,17 @@ from sparc_fw.selectors.base import Choice, Context, Step
 from sparc_fw.selectors.crossings import Crossings, onsets
 from sparc_fw.selectors.pool import Pool
 from sparc_fw.selectors.rules import Judge, Rule, sift
-from sparc_fw.selectors.screens import drop_broken
+from sparc_fw.selectors.screens import drop_broken, drop_test_frames
 from sparc_fw.trajectories import Exploration
 
 
 def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], context: Context) -> Choice:
     """Judge every explored frame, and pick what is worth a label.
 
-    Frames without a finite position or force deviation go first. Rules that follow each other judge together. What is
-    still in after the last step is picked, best first, as far as the budget and the shares of the systems allow. Where
-    most frames failed, the rules choose once more, among the frames where runs began to fail.
+    Frames without a finite position or force deviation go first, then those of the test set. Rules that follow each
+    other judge together. What is still in after the last step is picked, best first, as far as the budget and the
+    shares of the systems allow. Where most frames failed, the rules choose once more, among the frames where runs began
+    to fail.
 
     Parameters
     ----------
@@ -38,6 +39,7 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
     """
     pool = Pool(explorations, context.labelled)
     drop_broken(pool)
+    drop_test_frames(pool, context.kept_apart)
     limits = [*_caps(enumerate(steps)), (context.limit, -1)]
     context = replace(context, room=min(limits)[0])
     place = 0
@@ -117,4 +119,5 @@ def _choice(pool: Pool) -> Choice:
         raise InputError("select: left frames without a class, expected a step that tells it, as 'window' does")
     rows = np.concatenate([pool.alive(), np.flatnonzero(pool.drawn)])
     picks = list(zip(pool.replica[rows].tolist(), pool.index[rows].tolist(), strict=True))
-    return Choice(pool.verdicts(), picks, pool.window, pool.measure, onsets(pool), pool.windows)
+    found = onsets(pool)
+    return Choice(pool.verdicts(), picks, pool.window, pool.measure, found, pool.windows, pool.different())

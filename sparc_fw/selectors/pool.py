@@ -105,6 +105,16 @@ class Pool:
     def __len__(self) -> int:
         return len(self.run)
 
+    def different(self) -> int:
+        """How many frames differ in an atom's place by 1e-6 Å, in their cell or in their atoms."""
+        seen: set[int] = set()
+        for _, trajectory in self.runs():
+            about = hash((trajectory.numbers.tobytes(), trajectory.pbc, str(trajectory.info["system"])))
+            for positions, cell in zip(trajectory.positions, trajectory.cells, strict=True):
+                places = np.round(np.vstack([positions, cell]), 6) + 0.0
+                seen.add(hash((about, places.tobytes())))
+        return len(seen)
+
     def alive(self) -> np.ndarray:
         """Rows that are in, best first; of equal scores the first in the order (replica, index)."""
         rows = np.flatnonzero(self.fate == "")

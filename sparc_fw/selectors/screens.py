@@ -10,10 +10,11 @@ from pydantic import Field
 
 from sparc_fw.geometry.overlap import FRACTION, overlapping
 from sparc_fw.measure_names import FORCE_MAX
+from sparc_fw.same_frames import frame_hash
 from sparc_fw.selectors.base import Context, Step, StepOptions, StepOptionsType
 from sparc_fw.selectors.pool import Pool
 
-BROKEN = "nan"
+BROKEN, IN_TEST_SET = "nan", "in_test_set"
 
 
 def drop_broken(pool: Pool) -> None:
@@ -22,6 +23,13 @@ def drop_broken(pool: Pool) -> None:
     for rows, trajectory in pool.runs():
         broken[rows] |= ~np.isfinite(trajectory.positions).all(axis=(1, 2))
     fail(pool, broken, BROKEN)
+
+
+def drop_test_frames(pool: Pool, kept_apart: frozenset[str]) -> None:
+    """Take out frames of the test set, whose labels must never be trained on; they keep their class."""
+    if kept_apart:
+        hashes = (frame_hash(pool.frame(row)) if pool.fate[row] == "" else "" for row in range(len(pool)))
+        pool.drop([row for row, found in enumerate(hashes) if found in kept_apart], IN_TEST_SET)
 
 
 def fail(pool: Pool, found: np.ndarray, reason: str) -> None:

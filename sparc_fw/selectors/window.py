@@ -44,7 +44,7 @@ class WindowOptions(MeasureOptions):
     """Of the target: so large a part of an iteration's picks is drawn by lot among the frames that are in and have not
     failed, whatever the steps behind say; 0.15 where unset. They alone tell of frames that deviate little."""
     lost_after_fs: float = Field(50.0, ge=0)
-    """When frames of a replica have failed for so long, it is lost: what comes later is never picked, fs."""
+    """When frames of a replica have failed for so long, it is lost: what comes later counts as failed, too, fs."""
     keep: Literal["candidates", "all"] = "candidates"
     """`candidates`: accurate and failed frames are out, the largest deviation comes first. `all`: frames get their
     class and nothing else, for steps that choose without the committee, as `random` and `uniform` do."""
@@ -105,21 +105,22 @@ class Window(Step[WindowOptions]):
         f_lo, f_hi = self._thresholds(pool, context)
         failed = (pool.frame_class == "failed") | ~(value <= f_hi)
         accurate = ~failed & (value < f_lo)
-        pool.frame_class[:] = np.where(failed, "failed", np.where(accurate, "accurate", "candidate"))
         lost = np.zeros(len(pool), dtype=bool)
         for rows, trajectory in pool.runs():
             lost[rows.start + lost_from(failed[rows], trajectory.times, options.lost_after_fs) : rows.stop] = True
+        # Members that agree again where a lost run ended up are no sign that anything is known.
+        pool.frame_class[:] = np.where(failed | lost, "failed", np.where(accurate, "accurate", "candidate"))
         if options.goal is not None:
             share = RANDOM_SHARE if options.random_share is None else options.random_share
             sound = (pool.fate == "") & ~failed & ~lost
             draw_lots(pool, sound, math.ceil(share * context.room - ROUNDING), context.shares, context.seed)
+        pool.drop(np.flatnonzero((pool.fate == "") & lost & ~failed), AFTER_FAILURE)
         if options.keep == "all":
             return
         alive = pool.fate == ""
         pool.score[alive] = value[alive]
         pool.drop(np.flatnonzero(alive & failed), "failed")
         pool.drop(np.flatnonzero(alive & accurate), "accurate")
-        pool.drop(np.flatnonzero((pool.fate == "") & lost), AFTER_FAILURE)
 
     def _thresholds(self, pool: Pool, context: Context) -> tuple[np.ndarray, np.ndarray]:
         """Thresholds of every frame, which the pool is told of, too."""

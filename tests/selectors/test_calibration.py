@@ -160,9 +160,10 @@ def test_failures_where_the_committee_is_right_are_not_its_own() -> None:
     assert (found.f_lo, found.f_hi) == pytest.approx((0.1, 1.5))
 
 
-def test_a_target_as_large_as_forces_leaves_the_given_upper_threshold() -> None:
-    found = found_of(proportional(), target=3.5)
-    assert (found.f_lo, found.f_hi) == pytest.approx((1.75, WIDE[1]))
+def test_a_target_as_large_as_forces_goes_no_further_than_labels_do() -> None:
+    pairs = proportional()
+    found = found_of(pairs, target=3.5)
+    assert (found.f_lo, found.f_hi) == pytest.approx((float(pairs.sigma.max()), 1.5))
 
 
 @settings(max_examples=30, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,7 +47,10 @@ def judge(
     budget: dict[str, Any] | None = None,
     **progress: Any,
 ) -> Outcome:
-    values: dict[str, Any] = {"iteration": 1, "labels_spent": 100, "hours": 0.1} | progress
+    calm = [
+        told == "continue" and found["accurate"] >= 0.95 and found["survived"] >= 0.9 for found, told in earlier or []
+    ]
+    values: dict[str, Any] = {"iteration": 1, "labels_spent": 100, "hours": 0.1, "calm": calm} | progress
     return conclude(
         chosen,
         Progress(planned_ps=planned_ps, survived_ps=survived_ps, earlier=earlier or [], **values),
@@ -72,6 +76,21 @@ def test_fractions_and_counts_add_up() -> None:
     outcome = judge(choice(900, 80, 20), survived_ps=6.0)
     assert outcome.fractions == {"accurate": 0.9, "candidate": 0.08, "failed": 0.02, "survived": 0.75}
     assert outcome.counts == {"frames": 1000, "accurate": 900, "failed": 20, "pick": 5, "too_similar": 75}
+
+
+def test_the_same_frame_again_and_again_is_no_exploration() -> None:
+    same = replace(choice(500), different=1)
+    outcome = judge(same)
+    assert (outcome.verdict, outcome.calm) == ("stalled", False)
+    assert "only 1 different frames were explored, 100 asked for" in outcome.sentence
+
+
+def test_patience_counts_calm_iterations_alone() -> None:
+    unreached = judge(choice(1000), unreached=["distance 0-1 was explored in only 3 of 4 parts"])
+    assert not unreached.calm
+    earlier = [past(0.0)]
+    assert judge(choice(1000), earlier, calm=[unreached.calm], convergence={"patience": 2}).verdict == "continue"
+    assert judge(choice(1000), earlier, calm=[True], convergence={"patience": 2}).verdict == "converged"
 
 
 def test_unsure_frames_go_on() -> None:
@@ -172,7 +191,9 @@ def test_what_ran_shortened_is_not_converged_and_does_not_count_as_calm() -> Non
     assert "runs lasted 50 % of the planned time, for the iteration before exploded" in calm.sentence
     # At full length it is.
     assert judge(choice(1000), [*row, past(0.0)]).verdict == "converged"
-    assert judge(choice(1000), [*row, past(0.0)], convergence={"patience": 2}).verdict == "continue"
+    assert not calm.calm
+    again = judge(choice(1000), [*row, past(0.0)], calm=[False, calm.calm], convergence={"patience": 2})
+    assert again.verdict == "continue"
     assert judge(choice(1000), [*row, past(0.0), past(0.0)], convergence={"patience": 2}).verdict == "converged"
     assert judge(choice(1000), row, convergence={"shorten": 1.0}).verdict == "converged"
 

@@ -87,9 +87,10 @@ def test_what_moves_less_than_its_tolerance_or_error_stands_still(
 
 def test_profiles_are_compared_where_both_are_and_without_their_level() -> None:
     before = Observed("profile", "eV", [1.0, 2.0, 3.0], [0.0, 0.5, 1.0], [0.0] * 3, level=True)
-    now = Observed("profile", "eV", [1.5, 2.5, 3.5], [1.25, 1.75, 9.0], [0.0] * 3, level=True)
+    now = Observed("profile", "eV", [1.0, 1.5, 2.5, 3.2], [1.0, 1.25, 1.75, 9.0], [0.0] * 4, level=True)
     told = change(before, now, 0.03)
     assert told.settled
     assert told.clause == "profile moved by 0 ± 0 eV (limit 0.03)"
-    elsewhere = Observed("profile", "eV", [4.0, 5.0], [0.0, 0.0], [0.0] * 2, level=True)
-    assert not change(before, elsewhere, 0.03).settled
+    for at in ([4.0, 5.0, 6.0], [1.8, 2.0, 2.2], [2.0, 3.0, 4.0], [2.9, 6.0, 7.0]):
+        elsewhere = Observed("profile", "eV", at, [0.0] * 3, [0.0] * 3, level=True)
+        assert not change(before, elsewhere, 10.0).settled

@@ -136,13 +136,16 @@ def test_windows_and_pulls_from_fireworks_to_the_report(
     # The first time nobody can tell whether anything moves; the second time nothing does.
     verdicts = [row["verdict"] for row in status["iterations"]]
     assert verdicts == ["continue", "converged"]
-    assert "highest work (pulls of h2, distance 0-1) was seen for the first time" in status["iterations"][0]["sentence"]
+    assert (
+        "highest work (pulls of h2, distance 0-1, 1000 K) was seen for the first time"
+        in status["iterations"][0]["sentence"]
+    )
     selection = store.selection(name, 1)
     assert selection is not None
     seen = {observed["key"]: observed for observed in selection.observed}
     assert list(seen) == [
         "observables[0]: free energy (windows of h2, distance 0-1)",
-        "observables[1]: highest work (pulls of h2, distance 0-1)",
+        "observables[1]: highest work (pulls of h2, distance 0-1, 1000 K)",
         "observables[2]: density of distances of H-H",
         "observables[3]: energy of far.xyz above near.xyz",
     ]
