@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparc_fw.geometry.overlap import overlapping
-from sparc_fw.selectors.pool import Pool
+from sparc_fw.selectors.pool import IN_TEST_SET, Pool
 from sparc_fw.trajectories import Trajectory
 
 NOT_AT_CROSSING = "not_at_crossing"
@@ -82,9 +82,10 @@ class Crossings:
             turns[whole] = before + 1 + np.arange(len(whole))
             turns[whole[:1]] = 1
             others += whole[1:].tolist()
-        # What was drawn by lot has its place already.
-        turns[pool.drawn] = np.inf
-        self._others = np.array([row for row in others if not pool.drawn[row]], dtype=int)
+        # What was drawn by lot has its place already, and what is in the test set never gets one.
+        settled = pool.drawn | (pool.fate == IN_TEST_SET)
+        turns[settled] = np.inf
+        self._others = np.array([row for row in others if not settled[row]], dtype=int)
         pool.drop(alive[np.isinf(turns[alive])], NOT_AT_CROSSING)
         chosen = np.isfinite(turns)
         self._fates, self._steps = pool.fate[self._others], pool.step[self._others]

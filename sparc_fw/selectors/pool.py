@@ -12,6 +12,8 @@ from sparc_fw.errors import InputError
 from sparc_fw.measure_names import FORCE_MAX
 from sparc_fw.trajectories import Exploration, Trajectory, Uncertainty
 
+IN_TEST_SET = "in_test_set"
+
 
 class Pool:
     """Every explored frame with what is known of it; row by row in the order (replica, index).

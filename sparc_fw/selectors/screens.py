@@ -12,9 +12,9 @@ from sparc_fw.geometry.overlap import FRACTION, overlapping
 from sparc_fw.measure_names import FORCE_MAX
 from sparc_fw.same_frames import frame_hash
 from sparc_fw.selectors.base import Context, Step, StepOptions, StepOptionsType
-from sparc_fw.selectors.pool import Pool
+from sparc_fw.selectors.pool import IN_TEST_SET, Pool
 
-BROKEN, IN_TEST_SET = "nan", "in_test_set"
+BROKEN = "nan"
 
 
 def drop_broken(pool: Pool) -> None:

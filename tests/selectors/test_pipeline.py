@@ -300,6 +300,18 @@ def test_a_frame_of_the_test_set_is_never_picked() -> None:
     assert choice.frames[0].frame_class == "candidate"
 
 
+def test_a_frame_of_the_test_set_does_not_come_back_after_an_explosion() -> None:
+    # The last sound frame and the first failed one come in by themselves.
+    runs = [exploration([0.5, 0.5, 0.5, 9.0, 9.0])]
+    steps, apart = [step(**WINDOW)], frozenset(frame_hash(runs[0].frame(place)) for place in (2, 3))
+    free = run_steps(runs, steps, Context([], 9, 1, most_failed=0.2))
+    kept = run_steps(runs, steps, Context([], 9, 1, most_failed=0.2, kept_apart=apart))
+    assert {(0, 2), (0, 3)} <= set(free.picks)
+    assert kept.picks
+    assert not {(0, 2), (0, 3)} & set(kept.picks)
+    assert fates(kept)[2:4] == ["in_test_set", "in_test_set"]
+
+
 def test_frames_that_are_alike_are_counted_once() -> None:
     same = exploration([0.1] * 50, [1.1] * 50)
     assert choose([same, exploration([0.1] * 3, replica=1)], [WINDOW]).different == 1 + 3
