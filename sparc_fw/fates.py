@@ -23,6 +23,7 @@ FATES: dict[str, str] = {
     "not_worst_of_window": "The members disagree more about another frame of the same window in time.",
     "too_close_in_time": "A pick of the same run is too near in time.",
     "too_similar": "It is too similar to a labelled frame, or to one that came before it.",
+    "over_number_of_run": "As many frames of its run as the step keeps came before it along the reaction.",
     "not_compared": "Too many frames that deserve a label more were there to be compared with each other.",
     "less_diverse": "Others differ more from each other and from what is labelled.",
     "not_at_crossing": "Most frames failed, and it is none of those where its run began to fail.",

@@ -20,9 +20,10 @@ class BudgetOptions(StepOptions):
     cap: int = Field(45, ge=1)
     """Most picks per iteration, of all systems together; each system is assured its `label_share` of them."""
     per_system: int | None = Field(None, ge=1)
-    """Most picks of one system; where unset, no limit."""
+    """Most picks of one system; where unset, no limit. Frames drawn by lot (`random_share` of `window`) count, and may
+    go beyond it."""
     per_replica: int | None = Field(None, ge=1)
-    """Most picks of one replica; where unset, no limit."""
+    """Most picks of one replica; where unset, no limit. Frames drawn by lot count, and may go beyond it."""
 
     @property
     def most_picks(self) -> int:

@@ -13,12 +13,14 @@ from pydantic import Field
 from sparc_fw.geometry.descriptor import Pbc
 from sparc_fw.geometry.features import DescriptorOptions, DistanceOptions, SoapOptions, frame_features
 from sparc_fw.selectors.base import Context, Step, StepOptions
+from sparc_fw.selectors.baselines import spread_turns
 from sparc_fw.selectors.clusters import k_means, k_medoids
 from sparc_fw.selectors.difference import Kind, kind_of
 from sparc_fw.selectors.diversity import farthest_points, kmeans_plus_plus
 from sparc_fw.selectors.pool import Pool
 from sparc_fw.selectors.rows import mixing_weights, principal_components
-from sparc_fw.selectors.shares import allotted
+from sparc_fw.selectors.rules import OVER_SHARE
+from sparc_fw.selectors.shares import Share, allotted
 from sparc_fw.selectors.volume import cur, d_optimal, k_dpp
 
 LESS_DIVERSE, NOT_COMPARED = "less_diverse", "not_compared"
@@ -41,12 +43,14 @@ class DiversityOptions(StepOptions):
     """What frames are told apart by: `distances` compares frames of the same atoms only, `soap` (extra `descriptors`)
     all."""
     count: int | None = Field(None, ge=1)
-    """Frames that go on; where unset, as many as the iteration may pick (the cap of `budget`, the labels left). They
-    are divided among what is not compared with each other by the number of its frames and by `label_share`."""
+    """Frames that go on, those drawn by lot among them; where unset, as many as the iteration may pick (the cap of
+    `budget`, the labels left). They are divided among what is not compared with each other by the number of its frames
+    and by `label_share`."""
     uncertainty_share: float = Field(0.5, ge=0, lt=1)
     """How much the window's measure counts beside the difference: 0 not at all, 0.5 as much, towards 1 alone."""
     candidates: int = Field(20_000, ge=1)
-    """So many frames are described and compared, the best so far; more cost time and memory."""
+    """So many frames are described and compared, the best so far, of equals those that spread evenly over what was
+    explored; more cost time and memory."""
 
     @property
     def most_picks(self) -> int | None:
@@ -77,15 +81,23 @@ class Diversity(Step[DiversityOptions]):
 
     def apply(self, pool: Pool, context: Context) -> None:
         """Choose among the frames that are in, and give them the order of choice."""
+        shares = context.shares or [Share(frozenset(pool.systems), 1.0, len(pool))]
+        share = _share_of_rows(pool, shares)
+        left = [each.left - int((pool.drawn & (share == number)).sum()) for number, each in enumerate(shares)]
+        spent = np.isin(share, [number for number, most in enumerate(left) if most <= 0])
+        pool.drop(np.flatnonzero((pool.fate == "") & spent), OVER_SHARE)
         rows = pool.alive()
-        pool.drop(rows[self.options.candidates :], NOT_COMPARED)
-        rows = rows[: self.options.candidates]
-        count = self.options.count or context.room
-        if count == 0:
+        compared = _best(pool.score[rows], self.options.candidates)
+        pool.drop(rows[~compared], NOT_COMPARED)
+        rows = rows[compared]
+        count = (self.options.count or context.room) - int(pool.drawn.sum())
+        if count <= 0:
             return
-        parts, wants = self._parts(pool, rows, context)
         turns = np.full(len(pool), np.inf)
-        for part, places in zip(parts, allotted(count, wants, [len(part) for part in parts]), strict=True):
+        totals = np.bincount(share[rows], minlength=len(shares))
+        sizes = np.minimum(totals, np.maximum(left, 0)).tolist()
+        portions = allotted(count, [each.fraction for each in shares], sizes)
+        for part, places in self._places(pool, rows, share[rows], portions):
             chosen = part[self._chosen(pool, part, places, context)]
             # Several parts take turns, so that the first n of all are shared out as all are.
             turns[chosen] = (np.arange(len(chosen)) + 0.5) / max(1, places)
@@ -94,28 +106,28 @@ class Diversity(Step[DiversityOptions]):
         rows = rows[np.argsort(turns[rows], kind="stable")]
         pool.score[rows] = np.arange(len(rows), 0, -1)
 
-    def _parts(self, pool: Pool, rows: np.ndarray, context: Context) -> tuple[list[np.ndarray], list[float]]:
-        """Rows that are compared with each other, and how many of the places they want."""
-        share_of = {name: number for number, share in enumerate(context.shares) for name in share.systems}
-        share = np.array([share_of.get(name, 0) for name in pool.systems], dtype=int)[pool.system[rows]]
+    def _places(
+        self, pool: Pool, rows: np.ndarray, share: np.ndarray, portions: Sequence[int]
+    ) -> Iterator[tuple[np.ndarray, int]]:
+        """Rows that are compared with each other, and how many of them go on, of what their share has for all."""
         kind = np.zeros(len(pool.trajectories), dtype=int)
         if isinstance(self.options.descriptor, DistanceOptions):
             kinds: dict[Kind, int] = {}
             each = [kind_of(part.numbers, part.pbc) for part in pool.trajectories]
             kind = np.array([kinds.setdefault(name, len(kinds)) for name in each], dtype=int)
-        _, number = np.unique(np.stack([share, kind[pool.run[rows]]]), axis=1, return_inverse=True)
-        number = number.ravel()
-        parts = [np.sort(rows[number == one]) for one in range(number.max(initial=-1) + 1)]
-        fractions = [each.fraction for each in context.shares] or [1.0]
-        of_share = [int(share[number == one][0]) for one in range(len(parts))]
-        totals = np.bincount(share, minlength=len(fractions))
-        return parts, [fractions[s] * len(part) / totals[s] for s, part in zip(of_share, parts, strict=True)]
+        for code, portion in enumerate(portions):
+            mine = rows[share == code]
+            parts = [np.sort(mine[kind[pool.run[mine]] == one]) for one in np.unique(kind[pool.run[mine]])]
+            sizes = [len(part) for part in parts]
+            yield from zip(parts, allotted(portion, sizes, sizes), strict=True)
 
     def _chosen(self, pool: Pool, rows: np.ndarray, count: int, context: Context) -> list[int]:
         """Places among `rows` of those that go on, in the order of choice."""
         if count == 0:
             return []
-        features, known = self._features(pool, rows, context.labelled)
+        # What was drawn by lot has its label as good as what has one.
+        lots = [pool.frame(int(row)) for row in np.flatnonzero(pool.drawn)]
+        features, known = self._features(pool, rows, [*context.labelled, *lots])
         uncertainty = np.maximum(np.nan_to_num(pool.judged[rows], nan=0.0, posinf=0.0, neginf=0.0), 0.0)
         weights = mixing_weights(uncertainty, self.options.uncertainty_share)
         match self.options.method:
@@ -162,6 +174,23 @@ class Diversity(Step[DiversityOptions]):
             length = np.sqrt(np.einsum("ij,ij->", features, features) / len(features))
             features = np.column_stack([features, np.full(len(features), length, dtype=np.float32)])
         return features[: len(rows)], features[len(rows) :]
+
+
+def _share_of_rows(pool: Pool, shares: Sequence[Share]) -> np.ndarray:
+    """Place of every row's share."""
+    share_of = {name: number for number, share in enumerate(shares) for name in share.systems}
+    return np.array([share_of.get(name, 0) for name in pool.systems], dtype=int)[pool.system]
+
+
+def _best(scores: np.ndarray, count: int) -> np.ndarray:
+    """Which of so many scores are the best; where several tie for the last places, those that spread evenly."""
+    if len(scores) <= count:
+        return np.ones(len(scores), dtype=bool)
+    last = np.sort(scores)[::-1][count - 1]
+    chosen: np.ndarray = scores > last
+    ties = np.flatnonzero(scores == last)
+    chosen[ties[spread_turns(len(ties)) < count - chosen.sum()]] = True
+    return chosen
 
 
 def _batches(frames: Sequence[Atoms]) -> Iterator[Batch]:

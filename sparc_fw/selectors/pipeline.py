@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,27 +37,28 @@ def select(explorations: Sequence[Exploration], steps: Sequence[Step[Any]], cont
     InputError
         Names the step that cannot work with what was explored, or that broke the rules for steps.
     """
-    pool = Pool(explorations)
+    pool = Pool(explorations, context.labelled)
     drop_broken(pool)
     drop_test_frames(pool, context.kept_apart)
-    caps = [cap for step in steps if (cap := step.options.most_picks) is not None]
-    context = replace(context, room=min([context.limit, *caps]))
+    limits = [*_caps(enumerate(steps)), (context.limit, -1)]
+    context = replace(context, room=min(limits)[0])
     place = 0
     while place < len(steps):
         pool.at_work = place
         rules = _rules_from(steps, place)
         if rules:
-            _judge_together(pool, rules, context, last=place + len(rules) == len(steps))
+            behind = limits if place + len(rules) == len(steps) else _caps(rules)
+            _judge_together(pool, rules, context, behind)
         else:
             _apply(pool, steps[place], place, context)
         place += max(1, len(rules))
     pool.at_work = -1
     if not steps or not isinstance(steps[-1], Rule):
-        sift(pool, [], context.limit, context.shares)
+        _judge_together(pool, [], context, limits)
     if len(pool) and (pool.frame_class == "failed").mean() > context.most_failed:
         crossings = Crossings(pool, context.before_failure)
         rules = [(place, step) for place, step in enumerate(steps) if isinstance(step, Rule)]
-        _judge_together(pool, rules, context, last=True, first=[crossings])
+        _judge_together(pool, rules, context, limits, first=[crossings])
         crossings.settle()
     return _choice(pool)
 
@@ -72,27 +73,37 @@ def _rules_from(steps: Sequence[Step[Any]], place: int) -> list[tuple[int, Rule[
     return found
 
 
+def _caps(steps: Iterable[tuple[int, Step[Any]]]) -> list[tuple[int, int]]:
+    """Most picks that steps let through, each with the step's place."""
+    return [(cap, place) for place, step in steps if (cap := step.options.most_picks) is not None]
+
+
 def _judge_together(
-    pool: Pool, rules: Sequence[tuple[int, Rule[Any]]], context: Context, last: bool, first: Sequence[Judge] = ()
+    pool: Pool,
+    rules: Sequence[tuple[int, Rule[Any]]],
+    context: Context,
+    limits: Sequence[tuple[int, int]],
+    first: Sequence[Judge] = (),
 ) -> None:
-    """Let rules, each with its place, go through the frames side by side; the last ones keep the budget, too."""
+    """Let rules, each with its place, go through the frames side by side, up to the least of some limits.
+
+    The last ones keep the limits of all steps: frames drawn by lot come beside what a step without rules let through.
+    """
     order = pool.taking_turns()
     judges = [(-1, judge) for judge in first]
     for place, rule in rules:
         with named(_named(place, rule)):
             judges.append((place, rule.judge(pool, context.at(place, rule.options.kind), order)))
-    limits = [(cap, place) for place, rule in rules if (cap := rule.options.most_picks) is not None]
-    limits += [(context.limit, -1)] if last else []
     limit, limited_by = min(limits, default=(len(pool), -1))
     sift(pool, judges, limit, context.shares if limits else (), limited_by)
 
 
 def _apply(pool: Pool, step: Step[Any], place: int, context: Context) -> None:
     """Let a step work, and see that it kept to the rules."""
-    before = pool.fate.copy()
+    before, lots = pool.fate.copy(), pool.drawn.copy()
     with named(_named(place, step)):
         step.apply(pool, context.at(place, step.options.kind))
-        out = before != ""
+        out = (before != "") & ~(lots & pool.screened)
         if (pool.fate[out] != before[out]).any():
             raise InputError("changed the fate of frames that were out, expected that a reason stands for good")
         if not np.isfinite(pool.score[pool.fate == ""]).all():

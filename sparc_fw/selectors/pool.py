@@ -20,6 +20,8 @@ class Pool:
     ----------
     explorations : sequence of Exploration
         In any order; every replica once.
+    labelled : sequence of Atoms, optional
+        Frames that need no label any more.
 
     Attributes
     ----------
@@ -56,7 +58,7 @@ class Pool:
     screened : ndarray of bool, shape (n_frames,)
         What a screen called failed, whatever the committee says of it.
     drawn : ndarray of bool, shape (n_frames,)
-        Picked by lot, whatever the steps behind say of it. `draw` writes it.
+        Picked by lot, whatever the steps behind say of it, screens apart. `draw` and `take_back` write it.
     window : tuple of float
         Thresholds between which a frame is a candidate; set by the step that tells the classes, as are the next three.
         Where systems have their own, from the lowest to the highest.
@@ -68,7 +70,8 @@ class Pool:
         Its values.
     """
 
-    def __init__(self, explorations: Sequence[Exploration]) -> None:
+    def __init__(self, explorations: Sequence[Exploration], labelled: Sequence[Atoms] = ()) -> None:
+        self.labelled = labelled
         ordered = sorted(explorations, key=lambda exploration: exploration.replica)
         self.trajectories: list[Trajectory] = [part for each in ordered for part in each.trajectories]
         self.uncertainty: list[Uncertainty | None] = []
@@ -118,7 +121,7 @@ class Pool:
         return rows[np.argsort(-self.score[rows], kind="stable")]
 
     def draw(self, rows: np.ndarray | Sequence[int]) -> None:
-        """Pick rows for good, whatever the steps behind would say of them.
+        """Pick rows, whatever the steps behind would say of them; a screen alone may still take them back.
 
         Raises
         ------
@@ -131,6 +134,19 @@ class Pool:
             raise ValueError(f"row {int(gone[0])} cannot be drawn: its fate is {self.fate[gone[0]]!r} already")
         self.fate[rows] = PICK
         self.drawn[rows] = True
+
+    def take_back(self, rows: np.ndarray) -> None:
+        """Make drawn rows frames that are in as any other, since no lot makes a broken frame worth a label.
+
+        Raises
+        ------
+        ValueError
+            If one of them was not drawn.
+        """
+        if not self.drawn[rows].all():
+            raise ValueError(f"row {int(rows[~self.drawn[rows]][0])} cannot be taken back: it was not drawn")
+        self.fate[rows] = ""
+        self.drawn[rows] = False
 
     def taking_turns(self) -> np.ndarray:
         """Rows that were drawn, and then those of `alive`: the order in which rules meet frames."""

@@ -33,9 +33,10 @@ def drop_test_frames(pool: Pool, kept_apart: frozenset[str]) -> None:
 
 
 def fail(pool: Pool, found: np.ndarray, reason: str) -> None:
-    """Call frames failed, and take out those that are in."""
+    """Call frames failed, and take out those that are in or were drawn by lot."""
     pool.frame_class[found] = "failed"
     pool.screened |= found
+    pool.take_back(np.flatnonzero(found & pool.drawn))
     pool.drop(np.flatnonzero(found & (pool.fate == "")), reason)
 
 

@@ -17,7 +17,8 @@ from sparc_fw.section import Positive
 from sparc_fw.selectors.base import Context, Step, StepOptions
 from sparc_fw.selectors.difference import TOO_SIMILAR
 from sparc_fw.selectors.pool import Pool
-from sparc_fw.selectors.rules import OVER_CAP
+
+OVER_NUMBER = "over_number_of_run"
 
 
 class TimeWindowsOptions(StepOptions):
@@ -86,7 +87,7 @@ class ReactionStep(Step[ReactionStepOptions]):
                 values = np.array([value_of(self.options.cv, part.frame(int(place))) for place in places])
                 similar, beyond = self._steps(values, energies)
                 pool.drop(rows.start + places[similar], TOO_SIMILAR)
-                pool.drop(rows.start + places[beyond], OVER_CAP)
+                pool.drop(rows.start + places[beyond], OVER_NUMBER)
 
     def _steps(self, values: np.ndarray, energies: np.ndarray) -> tuple[list[int], list[int]]:
         """Which frames of a run are too similar to one that was kept, and which would be one too many."""

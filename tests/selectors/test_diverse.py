@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,24 @@ def test_only_the_best_are_compared() -> None:
     assert fates(choice) == ["not_compared", "pick", "pick", "less_diverse", "not_compared"]
 
 
+LOTS: dict[str, Any] = {"target_force_error_eV_per_A": 0.1, "random_share": 0.5}
+
+
+def test_lots_count_among_those_that_go_on() -> None:
+    runs = [exploration([0.5] * 12)]
+    lists = [[ALL_IN | LOTS, diversity(count=4)], [ALL_IN | LOTS, diversity(count=4), {"kind": "difference"}]]
+    for steps in lists:
+        choice = choose(runs, steps)
+        assert Counter(frame.drawn for frame in choice.frames if frame.fate == "pick") == {True: 2, False: 2}
+
+
+def test_the_count_holds_where_most_frames_failed() -> None:
+    runs = [exploration([*[0.5] * 6, *[9.0] * 3], replica=replica) for replica in range(3)]
+    choice = choose(runs, [{"kind": "window"}, diversity(count=4)], most_failed=0.2)
+    assert len(choice.picks) == 4
+    assert {frame.step for frame in choice.frames if frame.fate == "over_cap"} == {1}
+
+
 def two_compositions(counts: tuple[int, int]) -> list[Exploration]:
     runs = [exploration([0.5] * count, replica=n, system="ab"[n]) for n, count in enumerate(counts)]
     runs[1].trajectories[0].numbers = np.array([8, 8])
@@ -84,6 +103,39 @@ def test_compositions_get_places_by_their_frames_and_shares() -> None:
     assert Counter(replica for replica, _ in by_share.picks) == {0: 2, 1: 2}
     # What one has no use for goes to the other.
     assert Counter(r for r, _ in choose(runs, [ALL_IN, diversity(count=6)], shares=shares).picks) == {0: 4, 1: 2}
+
+
+def test_a_spent_share_gets_no_places() -> None:
+    runs = two_compositions((6, 8))
+    shares = [Share(frozenset("a"), 0.5, 9), Share(frozenset("b"), 0.5, 0)]
+    spent = choose(runs, [ALL_IN, diversity(count=6)], shares=shares)
+    assert Counter(replica for replica, _ in spent.picks) == {0: 6}
+    assert Counter(fates(spent, 1)) == {"over_share": 8}
+    nearly = choose(runs, [ALL_IN, diversity(count=6)], shares=[shares[0], replace(shares[1], left=1)])
+    assert Counter(replica for replica, _ in nearly.picks) == {0: 5, 1: 1}
+
+
+def test_keeps_away_from_lots() -> None:
+    # Wherever the lot falls, the other pick is the end of the line that is farther from it.
+    ends = set()
+    for seed in range(8):
+        choice = choose([exploration(EQUAL, LINE)], [ALL_IN | LOTS, diversity(count=2)], seed=seed)
+        (lot,) = [frame.index for frame in choice.frames if frame.drawn]
+        assert choice.picks == [(0, int(np.argmax(np.abs(np.array(LINE) - LINE[lot])))), (0, lot)]
+        ends.add(lot)
+    assert len(ends) > 2
+
+
+def test_of_equals_those_are_compared_that_spread_evenly() -> None:
+    runs = [exploration([0.5] * 40, replica=replica) for replica in range(4)]
+    choice = choose(runs, [ALL_IN, diversity(candidates=16, count=1)])
+    compared = [frame for frame in choice.frames if frame.fate != "not_compared"]
+    assert Counter(frame.replica for frame in compared) == {0: 4, 1: 4, 2: 4, 3: 4}
+    # What is better than the equals is compared whatever comes.
+    runs[0].deviation[:2] = 0.9
+    best = choose(runs, [{"kind": "window"}, diversity(candidates=3, count=1)])
+    assert [frame.fate != "not_compared" for frame in best.frames][:2] == [True, True]
+    assert Counter(fates(best))["not_compared"] == 157
 
 
 def test_places_are_allotted_by_want_and_none_is_lost() -> None:

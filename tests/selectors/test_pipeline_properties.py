@@ -62,6 +62,13 @@ def step_lists(draw: st.DrawFn) -> list[dict[str, Any]]:
     return list(draw(st.permutations([window, *chosen])))
 
 
+@st.composite
+def lists_with_lots(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Any steps in any order, one of them a window that draws lots."""
+    target = {"target_force_error_eV_per_A": 0.1, "random_share": draw(st.sampled_from([0.15, 0.5, 0.9]))}
+    return [each | target if each["kind"] == "window" else each for each in draw(step_lists())]
+
+
 SHARES = st.sampled_from(
     [(), (Share(frozenset("a"), 0.25, 3), Share(frozenset("b"), 0.75, 100)), (Share(frozenset("ab"), 1.0, 6),)]
 )
@@ -180,3 +187,23 @@ def test_nothing_that_is_labelled_is_labelled_again(explorations: Any, cap: int)
 def test_a_frame_added_twice_is_picked_once(explorations: Any) -> None:
     copies = [replace(each, replica=each.replica + 10) for each in explorations]
     assert choose([*copies, *explorations], SPREAD).picks == choose(explorations, SPREAD).picks
+
+
+@settings(max_examples=60, deadline=None)
+@given(runs(), lists_with_lots(), LIMITS, SHARES, st.sampled_from([0.0, 1.0]))
+def test_lots_keep_to_the_screens_and_the_budget(
+    explorations: Any, steps: Any, limit: int, shares: Any, most_failed: float
+) -> None:
+    choice = choose(explorations, steps, limit=limit, shares=shares, most_failed=most_failed)
+    by_replica = {each.replica: each.trajectories[0] for each in explorations}
+    assert {frame.fate for frame in choice.frames} <= REASONS
+    assert sorted(choice.picks) == [(each.replica, each.index) for each in choice.frames if each.fate == "pick"]
+    assert len(choice.picks) <= min([limit, *(s["cap"] for s in steps if s["kind"] == "budget")])
+    for share in shares:
+        taken = [replica for replica, _ in choice.picks if by_replica[replica].info["system"] in share.systems]
+        assert len(taken) <= share.left
+    for frame in choice.frames:
+        assert not frame.drawn or (frame.fate == "pick" and frame.frame_class != "failed")
+        if {"kind": "overlap"} in steps and frame.fate == "pick":
+            part = by_replica[frame.replica]
+            assert not overlapping(part.numbers, part.positions[[frame.index]]).any()

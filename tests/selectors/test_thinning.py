@@ -58,7 +58,7 @@ def test_kept_frames_differ_in_energy_and_along_the_reaction() -> None:
 def test_no_more_than_so_many_of_a_run() -> None:
     run = pulled([1.1, 1.2, 1.201, 1.3, 1.4], [0.0, 0.1, 0.2, 0.3, 0.4])
     choice = choose([run, replace(run, replica=1)], [WINDOW, ALONG | {"most": 2}])
-    assert fates(choice, 0) == fates(choice, 1) == ["pick", "pick", "too_similar", "over_cap", "over_cap"]
+    assert fates(choice, 0) == fates(choice, 1) == ["pick", "pick", "too_similar", *["over_number_of_run"] * 2]
 
 
 def test_only_candidates_are_compared() -> None:

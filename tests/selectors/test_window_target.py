@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ase import Atoms
 from explored import ANY_SEED, exploration, step
 from pydantic import ValidationError
 
@@ -34,9 +35,10 @@ def choose(
     limit: int = 99,
     shares: Sequence[Share] = (),
     seed: int = ANY_SEED,
+    labelled: Sequence[Atoms] = (),
 ) -> Choice:
     known = {name: calibration(name, *ends) for name, ends in (thresholds or {}).items()}
-    context = Context((), limit, seed, shares, calibration=known)
+    context = Context(labelled, limit, seed, shares, calibration=known)
     return select(explorations, [step(**options) for options in steps], context)
 
 
@@ -114,8 +116,8 @@ def test_nothing_is_drawn_of_a_replica_that_is_lost() -> None:
 
 
 def test_no_later_step_takes_a_lot_away_and_others_keep_their_distance() -> None:
-    # All frames alike: by difference alone one pick would be left.
-    same = exploration([0.5] * 30, [1.2] * 30)
+    # All frames nearly alike: by difference alone one pick would be left.
+    same = exploration([0.5] * 30, [1.2 + 1e-4 * n for n in range(30)])
     steps = [TARGET | {"random_share": 0.2}, {"kind": "difference"}, {"kind": "spacing", "spacing_fs": 40.0}]
     choice = choose([same], [*steps, {"kind": "budget", "cap": 20}])
     assert len(drawn(choice)) == len(choice.picks) == 4
@@ -126,12 +128,31 @@ def test_no_later_step_takes_a_lot_away_and_others_keep_their_distance() -> None
     assert min(abs(one - other) for one in others for other in lots) >= 4
 
 
+def test_a_screen_behind_takes_a_lot_back_and_its_place_goes_to_another() -> None:
+    # Every other frame has two atoms on top of each other.
+    run = exploration([0.5] * 40, [0.3 if n % 2 else 1.5 + 0.5 * n for n in range(40)])
+    target = TARGET | {"random_share": 0.5, "lost_after_fs": 1e9}
+    plain = drawn(choose([run], [target, {"kind": "budget", "cap": 20}]))
+    sound = [(replica, index) for replica, index in plain if index % 2 == 0]
+    assert (len(plain), 0 < len(sound) < 10) == (10, True)
+    choice = choose([run], [target, {"kind": "overlap"}, {"kind": "budget", "cap": 20}])
+    assert drawn(choice) == sound
+    assert sorted(choice.picks) == [(0, index) for index in range(0, 40, 2)]
+    assert [frame.fate for frame in choice.frames if frame.index % 2] == ["overlap"] * 20
+    assert {frame.step for frame in choice.frames if frame.index % 2} == {1}
+
+
 def test_lots_count_in_the_caps_of_systems_and_in_their_shares() -> None:
     runs = [exploration([0.5] * 100, replica=n, system=name) for n, name in enumerate(("a", "b"))]
     steps = [TARGET | {"random_share": 0.2}, {"kind": "budget", "cap": 20, "per_system": 8}]
     choice = choose(runs, steps)
     assert Counter(replica for replica, _ in drawn(choice)) == {0: 2, 1: 2}
     assert Counter(replica for replica, _ in choice.picks) == {0: 8, 1: 8}
+    # A cap of systems or replicas is no bound for lots, but leaves no room beside them.
+    for cap in ("per_system", "per_replica"):
+        capped = choose(runs, [TARGET | {"random_share": 0.5}, {"kind": "budget", "cap": 20, cap: 3}])
+        assert Counter(replica for replica, _ in capped.picks) == {0: 5, 1: 5}
+        assert sorted(capped.picks) == sorted(drawn(capped))
     shares = [Share(frozenset(["a"]), 0.5, 1), Share(frozenset(["b"]), 0.5, 50)]
     shared = choose(runs, steps, shares=shares)
     assert Counter(replica for replica, _ in shared.picks) == {0: 1, 1: 8}
@@ -139,9 +160,22 @@ def test_lots_count_in_the_caps_of_systems_and_in_their_shares() -> None:
 
 
 def test_systems_take_turns_whatever_their_number_of_frames() -> None:
-    runs = [exploration([0.5] * 300, system="a"), exploration([0.5] * 3, replica=1, system="b")]
+    runs = [exploration([0.5] * 300, system="a"), exploration([0.5] * 3, [0.7, 0.8, 0.9], 1, "b")]
     lots = drawn(choose(runs, [TARGET | {"random_share": 0.5}, {"kind": "budget", "cap": 20}]))
     assert Counter(replica for replica, _ in lots) == {0: 7, 1: 3}
+
+
+def test_no_lot_falls_on_what_is_labelled_nor_on_a_twin() -> None:
+    # Five geometries, each of them seen by both systems and 20 times.
+    bonds = [1.2 + 0.1 * (n % 5) for n in range(100)]
+    runs = [exploration([0.5] * 100, bonds, n, name) for n, name in enumerate("ab")]
+    labelled = [runs[0].frame(2), runs[0].frame(4)]
+    # Moved by less than a hash tells, and stored by way of the other system.
+    labelled[0].positions += 1e-8
+    labelled[0].info["system"] = "b"
+    steps = [TARGET | {"random_share": 0.5}, {"kind": "budget", "cap": 20}]
+    assert sorted(index % 5 for _, index in drawn(choose(runs, steps))) == [0, 1, 2, 3, 4]
+    assert sorted(index % 5 for _, index in drawn(choose(runs, steps, labelled=labelled))) == [0, 1, 3]
 
 
 def test_what_is_out_cannot_be_drawn() -> None:
@@ -154,6 +188,8 @@ def test_what_is_out_cannot_be_drawn() -> None:
         pool.draw([1])
     with pytest.raises(ValueError, match="row 1 cannot be dropped as 'wet': it is out already"):
         pool.drop([1], "wet")
+    with pytest.raises(ValueError, match="row 0 cannot be taken back: it was not drawn"):
+        pool.take_back(np.array([1, 0]))
 
 
 @pytest.mark.parametrize(
